@@ -1,0 +1,107 @@
+"""What is asked of a chat model and what it streams back: the words of the `ChatModel` port.
+
+Knows no wire format. A constraint travels in the request; the gateway makes each engine keep to it.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from agent_core.json_types import JsonObject
+from agent_core.messages import FinishReason, Message, Usage
+from agent_core.tools import ToolSpec
+
+
+class ToolMode(StrEnum):
+    """How a model is offered tools: a property of its profile."""
+
+    NATIVE = "native"
+    """In the vendor's own tool format."""
+    CONSTRAINED = "constrained"
+    """Its output is held to a JSON schema built from the tools."""
+    ROUTED = "routed"
+    """For the smallest: similarity proposes the tool, the model fills one argument at a time."""
+
+
+class ModelProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a model before it is asked."""
+
+    name: str
+    """As `provider:name`."""
+    tool_mode: ToolMode = ToolMode.NATIVE
+    context_tokens: int = 128_000
+    """Tokens of prompt and reply together."""
+    reply_tokens: int = 4_096
+    """Tokens to leave for the reply when a window is filled."""
+
+
+class JsonSchema(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="json_schema"):
+    """Hold the reply to a JSON schema."""
+
+    schema: JsonObject
+    name: str = "reply"
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="choice"):
+    """Hold the reply to one of these texts, without quotes around it."""
+
+    values: tuple[str, ...]
+
+
+class Grammar(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="grammar"):
+    """Hold the reply to a grammar in llama.cpp's GBNF, whose start rule is `root`."""
+
+    gbnf: str
+
+
+Constraint: TypeAlias = JsonSchema | Choice | Grammar
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to a model."""
+
+    messages: Sequence[Message]
+    tools: Sequence[ToolSpec] = ()
+    tool_choice: Literal["auto", "required", "none"] = "auto"
+    constraint: Constraint | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    repeat_penalty: float | None = None
+    """Above 1 discourages repetition; engines without such a setting ignore it."""
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag_field="type", tag="text.delta"):
+    """More of the answer's text."""
+
+    text: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning.delta"):
+    """More of what the model thinks before it answers."""
+
+    text: str
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tool_call.delta"):
+    """More of one tool call, for showing only: the whole call is in the completion."""
+
+    index: int
+    name: str = ""
+    arguments: str = ""
+    """A piece of the arguments' JSON text."""
+
+
+Delta: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole reply; the last item of every stream."""
+
+    message: Message
+    model: str
+    """The model that answered, as the provider names it."""
+    finish_reason: FinishReason = FinishReason.STOP
+    usage: Usage = Usage()

@@ -1,0 +1,113 @@
+"""What a conversation is made of: messages and their parts, token usage, finish reasons.
+
+Knows no wire format; agent-gateway's dialects translate to and from these words.
+"""
+
+from enum import StrEnum
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from agent_core.tools import ToolCall, ToolResult
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+
+class FinishReason(StrEnum):
+    """Why a model stopped (OpenTelemetry GenAI `gen_ai.response.finish_reasons`)."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    CANCELLED = "cancelled"
+
+
+class Text(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
+    """Plain text, written by a person or a model."""
+
+    text: str
+
+
+class Reasoning(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="reasoning"
+):
+    """What a model thought before it answered; `signature` is the vendor's seal, to be sent back unchanged."""
+
+    text: str
+    signature: str = ""
+
+
+Part: TypeAlias = Text | Reasoning | ToolCall | ToolResult
+"""One piece of a message."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a conversation: who speaks, and the parts in order."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined; reasoning, calls and results are left out."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls, in the order in which the model gave them."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+
+    @property
+    def tool_results(self) -> tuple[ToolResult, ...]:
+        """The tool results, in call order."""
+        return tuple(part for part in self.parts if isinstance(part, ToolResult))
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens spent, as disjoint classes: a cached or reasoning token is counted in its own field only."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
+    """None means unknown, never free."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """The sum, class by class; a cost is known only if both are, or if the unknown side spent nothing."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            cost_usd=_sum_cost(self, other),
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        """All tokens, of every class."""
+        return self.input_tokens + self.output_tokens + self.cached_input_tokens + self.reasoning_tokens
+
+
+def _sum_cost(a: Usage, b: Usage) -> float | None:
+    if a.cost_usd is None:
+        return b.cost_usd if a.total_tokens == 0 else None
+    if b.cost_usd is None:
+        return a.cost_usd if b.total_tokens == 0 else None
+    return a.cost_usd + b.cost_usd
+
+
+def system(text: str) -> Message:
+    """A system message of one text."""
+    return Message(role="system", parts=(Text(text=text),))
+
+
+def user(text: str) -> Message:
+    """A user message of one text."""
+    return Message(role="user", parts=(Text(text=text),))
+
+
+def assistant(text: str) -> Message:
+    """An assistant message of one text."""
+    return Message(role="assistant", parts=(Text(text=text),))

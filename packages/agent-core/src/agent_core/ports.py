@@ -1,0 +1,168 @@
+"""The Protocols that join the libraries. Structural: an adapter inherits nothing. Each has a fake in
+`agent_core.testing` and a conformance suite in `agent_core.testing.conformance`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
+from agent_core.events import Event
+from agent_core.messages import Message
+from agent_core.state import RunState
+from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
+
+
+class ChatModel(Protocol):
+    """A model that chats. Closing the iterator early stops the model."""
+
+    @property
+    def profile(self) -> ModelProfile:
+        """What is known of the model without asking it."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Delta | Completion]:
+        """Ask the model: deltas as they come, then exactly one `Completion`, the last item.
+
+        Raises:
+            ModelUnavailableError: missing, unreachable or overloaded; nothing was answered.
+            ModelRefusedError: the request itself is wrong.
+            ContextTooLongError: more tokens than the model holds.
+        """
+        ...
+
+
+class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tool run knows of the run it serves."""
+
+    run_id: str
+    session_id: str
+    idempotency_key: str
+    """The same for every attempt of one call, for ever: the far side may use it to do the work only once."""
+    attempt: int = 1
+    interrupted: bool = False
+    """True: an earlier attempt began and its end was never seen."""
+
+
+class ToolRunner(Protocol):
+    """Finds tools and runs them."""
+
+    async def specs(self, query: str) -> Sequence[ToolOffer]:
+        """The tools to offer for `query` (the latest input), best first; at most one is `proposed`."""
+        ...
+
+    def spec(self, name: str) -> ToolSpec | None:
+        """The specification of one tool, or None where there is none of that name."""
+        ...
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """Run one call. A failure of the tool is a result with `error` set, never an exception."""
+        ...
+
+
+class HydrateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What memory needs to know to put a context together."""
+
+    run_id: str
+    session_id: str
+    input: Message
+    budget_tokens: int
+    """Tokens that instructions, context and input may take together."""
+
+
+class Memory(Protocol):
+    """What is known beyond this run."""
+
+    async def hydrate(self, request: HydrateRequest) -> Sequence[Message]:
+        """The messages that belong before the input, oldest first, within the budget.
+
+        Raises:
+            ContextTooLongError: the input alone is over the budget.
+        """
+        ...
+
+    async def remember(self, outcome: RunState) -> None:
+        """Keep the outcome of a run that has its answer."""
+        ...
+
+
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with its place in the journal."""
+
+    run_id: str
+    seq: int
+    """1 for the first event of a run; without gaps."""
+    event: Event
+    writer: str = ""
+
+
+class RunHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The ends of one run's journal: enough to list runs without reading them."""
+
+    run_id: str
+    session_id: str
+    first: StoredEvent
+    last: StoredEvent
+
+
+class Journal(Protocol):
+    """The truth. An append is atomic and durable on return."""
+
+    async def append(self, run_id: str, expected_seq: int, events: Sequence[Event], *, writer: str) -> int:
+        """Append `events` behind event number `expected_seq` (0: a new run); returns the number of the last.
+
+        Raises:
+            JournalConflictError: the run's head is another; nothing was written.
+            JournalUnavailableError: the storage failed; nothing was written.
+        """
+        ...
+
+    def read(self, run_id: str, after: int = 0) -> AsyncIterator[StoredEvent]:
+        """The events of a run behind number `after`, in order. An unknown run has none."""
+        ...
+
+    def heads(self, *, session_id: str | None = None, limit: int = 100) -> AsyncIterator[RunHead]:
+        """The newest runs first, by their first event; of one session if given."""
+        ...
+
+    async def fork(self, run_id: str, at_seq: int, new_run_id: str) -> None:
+        """Copy the first `at_seq` events of a run to a new run.
+
+        Raises:
+            RunNotFoundError: the run has no event of that number.
+            JournalConflictError: the new run exists already.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Watches a run. Called in the runner's task: it must not block, and what it raises ends the run's drive."""
+
+    def on_event(self, stored: StoredEvent) -> Awaitable[None] | None:
+        """An event is in the journal."""
+        ...
+
+    def on_delta(self, run_id: str, delta: Delta) -> Awaitable[None] | None:
+        """The model said a little more. Deltas are not journaled; the finished message is."""
+        ...
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Ids(Protocol):
+    """New names."""
+
+    def new(self, prefix: str) -> str:
+        """A new id such as `run_0193...`: unique, and sorting by time among those of one prefix."""
+        ...

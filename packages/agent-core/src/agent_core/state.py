@@ -1,0 +1,276 @@
+"""The state of a run, and how each event changes what it records.
+
+`record` writes down facts and decides nothing: which event is legal and which phase follows is in `transitions`.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from agent_core import events as ev
+from agent_core import planning
+from agent_core.errors import StaleCompletionError
+from agent_core.history import History
+from agent_core.limits import Limits, Spent
+from agent_core.messages import Message, Text, Usage
+from agent_core.planning import CallState, CallStatus
+from agent_core.tools import ToolResult
+
+
+class Phase(StrEnum):
+    """Where a run is; `transitions.TRANSITIONS` says how it moves."""
+
+    IDLE = "idle"
+    PERCEIVING = "perceiving"
+    REASONING = "reasoning"
+    DISPATCHING = "dispatching"
+    AWAITING = "awaiting"
+    REFLECTING = "reflecting"
+    RESPONDING = "responding"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a run is: the fold of its journal."""
+
+    run_id: str
+    phase: Phase = Phase.IDLE
+    seq: int = 0
+    """How many events were folded; the next one is appended behind this number."""
+    session_id: str = ""
+    model: str = ""
+    instructions: str = ""
+    input: Message | None = None
+    messages: History[Message] = History()
+    """The conversation as the model sees it: context, input, and what came since."""
+    calls: dict[str, CallState] = {}
+    """The calls of the current turn or plan, in plan order. Never changed in place."""
+    limits: Limits = Limits()
+    spent: Spent = Spent()
+    limit_reached: str = ""
+    answer: str = ""
+    answer_accepted: bool = False
+    error: str = ""
+    started_at: float = 0.0
+    updated_at: float = 0.0
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens and money spent so far."""
+        return self.spent.usage
+
+    @property
+    def is_over(self) -> bool:
+        """True in `done`, `failed` and `cancelled`."""
+        return self.phase in {Phase.DONE, Phase.FAILED, Phase.CANCELLED}
+
+
+# Partial changes as keyword sets: `record` applies them together with the bookkeeping in one `replace`.
+Changes = dict[str, Any]
+
+
+def record(state: RunState, event: ev.Event, phase: Phase) -> RunState:
+    """The state after `event`, in `phase`.
+
+    Raises:
+        StaleCompletionError: the event names a tool call that nobody waits for.
+    """
+    change = _CHANGES.get(type(event))
+    changes: Changes = change(state, event) if change is not None else {}
+    return replace(state, phase=phase, seq=state.seq + 1, updated_at=event.at, **changes)
+
+
+def _run_started(_: RunState, event: ev.RunStarted) -> Changes:
+    return {
+        "run_id": event.run_id,
+        "session_id": event.session_id,
+        "model": event.model,
+        "instructions": event.instructions,
+        "input": event.input,
+        "messages": History((event.input,)),
+        "limits": event.limits,
+        "started_at": event.at,
+    }
+
+
+def _context_hydrated(state: RunState, event: ev.ContextHydrated) -> Changes:
+    return {"messages": History((*event.messages, *state.messages))}
+
+
+def _turn_taken(
+    state: RunState, event: ev.ModelAnswered | ev.ToolsCalled | ev.PlanProposed, calls: int
+) -> Changes:
+    spent = state.spent
+    return {
+        "messages": state.messages.extended(event.message),
+        "spent": Spent(
+            turns=spent.turns + 1,
+            tool_calls=spent.tool_calls + calls,
+            usage=spent.usage + event.usage,
+            wall_time_s=event.at - state.started_at,
+        ),
+    }
+
+
+def _model_answered(state: RunState, event: ev.ModelAnswered) -> Changes:
+    return {**_turn_taken(state, event, 0), "answer": event.message.text, "answer_accepted": False}
+
+
+def _tools_called(state: RunState, event: ev.ToolsCalled) -> Changes:
+    calls = {call.tool_call_id: CallState(call=call) for call in event.message.tool_calls}
+    return {**_turn_taken(state, event, len(calls)), "calls": calls}
+
+
+def _plan_proposed(state: RunState, event: ev.PlanProposed) -> Changes:
+    calls = {
+        call.tool_call_id: CallState(call=call, after=event.after.get(call.tool_call_id, ()))
+        for call in event.message.tool_calls
+    }
+    return {**_turn_taken(state, event, len(calls)), "calls": calls}
+
+
+def _limit_reached(_: RunState, event: ev.LimitReached) -> Changes:
+    return {"limit_reached": event.limit}
+
+
+def _waiting(state: RunState, tool_call_id: str, event: ev.Event, *allowed: CallStatus) -> CallState:
+    """The call that `event` completes, or the error that says nobody waits for it."""
+    call = state.calls.get(tool_call_id)
+    if call is None or call.status not in allowed:
+        raise StaleCompletionError(ev.event_type(event), tool_call_id)
+    return call
+
+
+def _with_call(state: RunState, call: CallState) -> Changes:
+    return {"calls": {**state.calls, call.call.tool_call_id: call}}
+
+
+def _tool_started(state: RunState, event: ev.ToolStarted) -> Changes:
+    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN)
+    return _with_call(state, replace(call, status=CallStatus.STARTED))
+
+
+def _tool_back(state: RunState, event: ev.ToolReturned | ev.ToolFailed) -> Changes:
+    call = _waiting(state, event.result.tool_call_id, event, CallStatus.OPEN, CallStatus.STARTED)
+    status = CallStatus.RETURNED if isinstance(event, ev.ToolReturned) else CallStatus.FAILED
+    return {
+        **_with_call(state, replace(call, status=status, result=event.result)),
+        "spent": replace(state.spent, wall_time_s=event.at - state.started_at),
+    }
+
+
+def _approval_requested(state: RunState, event: ev.ApprovalRequested) -> Changes:
+    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN, CallStatus.STARTED)
+    return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.reason))
+
+
+def _input_requested(state: RunState, event: ev.InputRequested) -> Changes:
+    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN, CallStatus.STARTED)
+    return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.question))
+
+
+def _approval_granted(state: RunState, event: ev.ApprovalGranted) -> Changes:
+    asked = _waiting(state, event.tool_call_id, event, CallStatus.ASKED)
+    call = asked.call if event.arguments is None else replace(asked.call, arguments=event.arguments)
+    if asked.result is not None:  # an escalated result that a person lets pass
+        back = CallStatus.FAILED if asked.result.is_error else CallStatus.RETURNED
+        return _with_call(state, replace(asked, status=back, approved=True))
+    return _with_call(state, replace(asked, call=call, status=CallStatus.OPEN, approved=True))
+
+
+def _approval_denied(state: RunState, event: ev.ApprovalDenied) -> Changes:
+    call = _waiting(state, event.tool_call_id, event, CallStatus.ASKED)
+    reason = f": {event.reason}" if event.reason else ""
+    result = ToolResult(
+        tool_call_id=event.tool_call_id, content=f"A person denied this call{reason}", error="denied"
+    )
+    return _with_call(state, replace(call, status=CallStatus.FAILED, result=result))
+
+
+def _input_given(state: RunState, event: ev.InputGiven) -> Changes:
+    call = _waiting(state, event.tool_call_id, event, CallStatus.ASKED)
+    result = ToolResult(tool_call_id=event.tool_call_id, content=event.text)
+    return _with_call(state, replace(call, status=CallStatus.RETURNED, result=result))
+
+
+def _results_accepted(state: RunState, _: ev.ResultsAccepted) -> Changes:
+    return _judged(state, "")
+
+
+def _results_revised(state: RunState, event: ev.ResultsRevised) -> Changes:
+    kept = {key: call for key, call in state.calls.items() if call.is_back}
+    return _judged(replace(state, calls=kept), event.reason)
+
+
+def _judged(state: RunState, note: str) -> Changes:
+    """The results become a message that the model will read; calls that waited for a failed one are skipped."""
+    before = planning.skip_blocked(state.calls)
+    parts: list[Text | ToolResult] = [
+        call.result for call in before.values() if call.result is not None and not call.judged
+    ]
+    if note:
+        parts.append(Text(text=note))
+    calls = {key: replace(call, judged=True) if call.is_back else call for key, call in before.items()}
+    return {"messages": state.messages.extended(Message(role="tool", parts=tuple(parts))), "calls": calls}
+
+
+def _results_retried(state: RunState, event: ev.ResultsRetried) -> Changes:
+    calls = dict(state.calls)
+    for tool_call_id in event.tool_call_ids:
+        call = _waiting(state, tool_call_id, event, CallStatus.RETURNED, CallStatus.FAILED)
+        calls[tool_call_id] = replace(call, status=CallStatus.OPEN, result=None, attempt=call.attempt + 1)
+    return {"calls": calls}
+
+
+def _run_escalated(state: RunState, event: ev.RunEscalated) -> Changes:
+    call = _waiting(state, event.tool_call_id, event, CallStatus.RETURNED, CallStatus.FAILED)
+    return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.reason))
+
+
+def _answer_accepted(_: RunState, __: ev.AnswerAccepted) -> Changes:
+    return {"answer_accepted": True}
+
+
+def _answer_revised(state: RunState, event: ev.AnswerRevised) -> Changes:
+    note = Message(role="user", parts=(Text(text=event.reason),))
+    return {"messages": state.messages.extended(note), "answer": ""}
+
+
+def _failed(_: RunState, event: ev.ModelFailed | ev.RunFailed) -> Changes:
+    return {"error": f"{event.code}: {event.reason}"}
+
+
+def _cancelled(_: RunState, event: ev.RunCancelled) -> Changes:
+    return {"error": f"cancelled by {event.by}" + (f": {event.reason}" if event.reason else "")}
+
+
+_CHANGES: dict[type[ev.Event], Callable[[RunState, Any], Changes]] = {
+    ev.RunStarted: _run_started,
+    ev.ContextHydrated: _context_hydrated,
+    ev.ModelAnswered: _model_answered,
+    ev.ToolsCalled: _tools_called,
+    ev.PlanProposed: _plan_proposed,
+    ev.ModelFailed: _failed,
+    ev.LimitReached: _limit_reached,
+    ev.ToolStarted: _tool_started,
+    ev.ToolReturned: _tool_back,
+    ev.ToolFailed: _tool_back,
+    ev.ApprovalRequested: _approval_requested,
+    ev.InputRequested: _input_requested,
+    ev.ApprovalGranted: _approval_granted,
+    ev.ApprovalDenied: _approval_denied,
+    ev.InputGiven: _input_given,
+    ev.ResultsAccepted: _results_accepted,
+    ev.ResultsRetried: _results_retried,
+    ev.ResultsRevised: _results_revised,
+    ev.RunEscalated: _run_escalated,
+    ev.AnswerAccepted: _answer_accepted,
+    ev.AnswerRevised: _answer_revised,
+    ev.RunCancelled: _cancelled,
+    ev.RunFailed: _failed,
+}

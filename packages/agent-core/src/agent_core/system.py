@@ -1,0 +1,26 @@
+"""The real clock and the real ids: the only file besides the runner that touches the world."""
+
+import secrets
+import time
+
+import anyio
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await anyio.sleep(seconds)
+
+
+class SystemIds:
+    """Ids of 44 bits of milliseconds and 60 bits of randomness, in hexadecimal."""
+
+    def new(self, prefix: str) -> str:
+        """A new id, such as `run_19a9f0c3b2d4f1e09c7a65b3c1`."""
+        return f"{prefix}_{time.time_ns() // 1_000_000:011x}{secrets.randbits(60):015x}"

@@ -1,0 +1,88 @@
+"""Tools as a model sees them: the specification, the call and the result.
+
+A *skill* is what a plugin contributes (agent-skills); a *tool* is how the model sees it. Nothing here runs anything.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from agent_core.json_types import JsonObject
+
+
+class Label(StrEnum):
+    """What a tool does that a policy cares about."""
+
+    READS_PRIVATE = "reads_private"
+    RETURNS_UNTRUSTED = "returns_untrusted"
+    SENDS_OUT = "sends_out"
+    DESTROYS = "destroys"
+
+
+class ToolExample(msgspec.Struct, frozen=True, kw_only=True):
+    """One utterance of a person and the arguments it should lead to: few-shot material for weak models."""
+
+    utterance: str
+    arguments: JsonObject
+
+
+class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is told of a tool, and what the machine must know to call it safely."""
+
+    name: str
+    description: str
+    parameters: JsonObject
+    """JSON schema (draft 2020-12) of the arguments; the root is an object."""
+    examples: tuple[ToolExample, ...] = ()
+    labels: tuple[Label, ...] = ()
+    idempotent: bool = False
+    """True: calling again with the same arguments does no harm, so no intent is journaled before it."""
+    timeout_s: float = 30.0
+    answer: str = ""
+    """How a weak model's answer is composed from the result: a `str.format` template over the arguments and
+    `result`. Empty: the result itself is the answer."""
+
+
+class ToolOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool proposed for one request, best first: what `ToolRunner.specs(query)` returns."""
+
+    spec: ToolSpec
+    score: float
+    """How well the tool fits the request, 0 to 1; a tool under the runner's threshold for "none" is not proposed."""
+    proposed: bool = False
+    """True for the one tool that a router would call. Only the routed mode looks at it."""
+    shots: tuple[ToolExample, ...] = ()
+    """The examples nearest to the request, nearest first."""
+    choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What the skill itself read from the request: for an argument, the values that it may take."""
+
+
+class ToolCall(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_call"
+):
+    """A model's wish to call a tool."""
+
+    tool_call_id: str
+    name: str
+    arguments: JsonObject
+    malformed: str = ""
+    """The text of the arguments where it was not a JSON object; such a call is refused with that text."""
+
+
+class ToolResult(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_result"
+):
+    """What came back, as the model will read it."""
+
+    tool_call_id: str
+    content: str
+    error: str = ""
+    """A stable code (`timeout`, `invalid_arguments`, ...) where the tool failed, else empty."""
+    retryable: bool = False
+    """True where the same call may succeed if made again."""
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def is_error(self) -> bool:
+        """True where the tool failed; `content` then says why, in words for the model."""
+        return bool(self.error)

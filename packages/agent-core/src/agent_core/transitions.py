@@ -1,0 +1,168 @@
+"""The machine: which event may follow in which phase, and what a run then owes.
+
+Rules
+1. Everything that decides legality or the next phase is in this file, and nothing else is.
+2. No I/O, no clock, no ids: time and ids arrive inside events.
+
+Theory
+- A run is the fold of its journal: `replay` starts from an idle state and applies `evolve` to each event.
+- There are two kinds of move. *By event*: the row of the phase names the next phase; a type that is not in the row
+  is refused. *By state* (`settle`): dispatching holds calls in different places, and what follows depends on all of
+  them together, so after every event the phase is moved on until no rule applies.
+- Effects are derived. `owed(state)` says what the run waits for; a step causes what is owed after it and was not
+  before. Recovery is therefore `owed(replay(journal))`: there is no other path.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from agent_core import effects as eff
+from agent_core import events as ev
+from agent_core import limits, planning
+from agent_core.errors import IllegalEventError
+from agent_core.state import Phase, RunState, record
+
+Row = dict[type[ev.Event], Phase]
+
+_STOP: Row = {
+    ev.RunCancelled: Phase.CANCELLED,
+    ev.RunFailed: Phase.FAILED,
+}
+
+TRANSITIONS: Mapping[Phase, Row] = {
+    Phase.IDLE: {
+        ev.RunStarted: Phase.PERCEIVING,
+    },
+    Phase.PERCEIVING: {
+        ev.ContextHydrated: Phase.REASONING,
+        **_STOP,
+    },
+    Phase.REASONING: {
+        ev.ModelAnswered: Phase.RESPONDING,
+        ev.ToolsCalled: Phase.DISPATCHING,
+        ev.PlanProposed: Phase.DISPATCHING,
+        ev.LimitReached: Phase.REASONING,
+        ev.ModelFailed: Phase.FAILED,
+        **_STOP,
+    },
+    Phase.DISPATCHING: {
+        ev.ToolStarted: Phase.DISPATCHING,
+        ev.ToolReturned: Phase.DISPATCHING,
+        ev.ToolFailed: Phase.DISPATCHING,
+        ev.ApprovalRequested: Phase.DISPATCHING,
+        ev.InputRequested: Phase.DISPATCHING,
+        ev.ApprovalGranted: Phase.DISPATCHING,
+        ev.ApprovalDenied: Phase.DISPATCHING,
+        ev.InputGiven: Phase.DISPATCHING,
+        **_STOP,
+    },
+    Phase.AWAITING: {
+        ev.ApprovalGranted: Phase.DISPATCHING,
+        ev.ApprovalDenied: Phase.DISPATCHING,
+        ev.InputGiven: Phase.DISPATCHING,
+        **_STOP,
+    },
+    Phase.REFLECTING: {
+        ev.ResultsAccepted: Phase.DISPATCHING,
+        ev.ResultsRetried: Phase.DISPATCHING,
+        ev.ResultsRevised: Phase.REASONING,
+        ev.RunEscalated: Phase.DISPATCHING,
+        **_STOP,
+    },
+    Phase.RESPONDING: {
+        ev.AnswerAccepted: Phase.RESPONDING,
+        ev.AnswerRevised: Phase.REASONING,
+        ev.OutcomeStored: Phase.DONE,
+        **_STOP,
+    },
+    Phase.DONE: {},
+    Phase.FAILED: {},
+    Phase.CANCELLED: {},
+}
+
+
+def settle(state: RunState) -> Phase:
+    """Where `state` rests. Only dispatching moves by itself: first what can run, then whom to ask, then what is back."""
+    if state.phase is not Phase.DISPATCHING:
+        return state.phase
+    if planning.ready(state.calls):
+        return Phase.DISPATCHING
+    if planning.asked(state.calls):
+        return Phase.AWAITING
+    if planning.unjudged(state.calls):
+        return Phase.REFLECTING
+    return Phase.REASONING
+
+
+def evolve(state: RunState, event: ev.Event) -> RunState:
+    """The state after `event`.
+
+    Raises:
+        IllegalEventError: the phase does not allow this event.
+        StaleCompletionError: the event completes a tool call that nobody waits for.
+    """
+    phase = TRANSITIONS[state.phase].get(type(event))
+    if phase is None:
+        raise IllegalEventError(state.phase, ev.event_type(event))
+    after = record(state, event, phase)
+    rest = settle(after)
+    return after if rest is phase else replace(after, phase=rest)
+
+
+def owed(state: RunState) -> tuple[eff.Effect, ...]:
+    """What the run waits for, in the order in which to do it. Empty: it is over, or idle."""
+    match state.phase:
+        case Phase.PERCEIVING:
+            return (eff.HydrateContext(),)
+        case Phase.REASONING:
+            return (_owed_by_reasoning(state),)
+        case Phase.DISPATCHING:
+            return (*(_execute(call) for call in planning.ready(state.calls)), *_decisions(state))
+        case Phase.AWAITING:
+            return _decisions(state)
+        case Phase.REFLECTING:
+            attempts = sum(call.attempt for call in state.calls.values())
+            return (eff.JudgeResults(turn=state.spent.turns, attempts=attempts),)
+        case Phase.RESPONDING:
+            checked = state.answer_accepted
+            return (eff.StoreOutcome() if checked else eff.CheckAnswer(turn=state.spent.turns),)
+        case Phase.IDLE | Phase.DONE | Phase.FAILED | Phase.CANCELLED:
+            return ()
+
+
+def _owed_by_reasoning(state: RunState) -> eff.Effect:
+    limit = "" if state.limit_reached else limits.reached(state.limits, state.spent)
+    if limit:
+        return eff.ConcludeAtLimit(limit=limit)
+    return eff.AskModel(turn=state.spent.turns + 1, final=bool(state.limit_reached))
+
+
+def _decisions(state: RunState) -> tuple[eff.Effect, ...]:
+    return tuple(
+        eff.AwaitDecision(tool_call_id=call.call.tool_call_id) for call in planning.asked(state.calls)
+    )
+
+
+def _execute(call: planning.CallState) -> eff.ExecuteTool:
+    return eff.ExecuteTool(
+        tool_call_id=call.call.tool_call_id,
+        attempt=call.attempt,
+        approved=call.approved,
+        interrupted=call.status is planning.CallStatus.STARTED,
+    )
+
+
+def step(state: RunState, event: ev.Event) -> tuple[RunState, tuple[eff.Effect, ...]]:
+    """The state after `event`, and the effects that this event causes: owed now and not owed before."""
+    before = owed(state)
+    after = evolve(state, event)
+    return after, tuple(effect for effect in owed(after) if effect not in before)
+
+
+def replay(run_id: str, journal: Iterable[ev.Event]) -> RunState:
+    """The state that a journal, or any prefix of one, leads to."""
+    state = RunState(run_id=run_id)
+    for event in journal:
+        state = evolve(state, event)
+    return state

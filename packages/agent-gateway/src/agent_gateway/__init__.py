@@ -1,0 +1,5 @@
+"""One typed interface to local and remote language models."""
+
+from importlib.metadata import version
+
+__version__ = version("agent-gateway")
