@@ -2,7 +2,7 @@
 `agent_core.testing` and a conformance suite in `agent_core.testing.conformance`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -137,13 +137,13 @@ class Journal(Protocol):
 
 
 class Observer(Protocol):
-    """Watches a run. Called in the runner's task: it must not block, and what it raises ends the run's drive."""
+    """Watches runs. Called in the runner's task, so it must return at once; what it raises ends the drive."""
 
-    def on_event(self, stored: StoredEvent) -> Awaitable[None] | None:
-        """An event is in the journal."""
+    def on_event(self, stored: StoredEvent, state: RunState) -> None:
+        """An event is in the journal, and led to `state`."""
         ...
 
-    def on_delta(self, run_id: str, delta: Delta) -> Awaitable[None] | None:
+    def on_delta(self, run_id: str, delta: Delta) -> None:
         """The model said a little more. Deltas are not journaled; the finished message is."""
         ...
 

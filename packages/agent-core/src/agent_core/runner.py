@@ -1,0 +1,416 @@
+"""The runner: performs what a run owes through the ports and appends what came back. The one async file.
+
+Nothing counts until it is in the journal. `drive` loads a run, performs what `owed` says until the run waits for a
+person or is over, and can be ended at any moment (cancelled, killed): the next `drive` takes up what is owed then.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import anyio
+
+from agent_core import effects as eff
+from agent_core import events as ev
+from agent_core import reflexion
+from agent_core.chat import Completion, Delta, ModelRequest
+from agent_core.errors import (
+    IllegalEventError,
+    JournalConflictError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    RunNotFoundError,
+    StaleCompletionError,
+)
+from agent_core.feed import Feed
+from agent_core.limits import Limits
+from agent_core.messages import Message, user
+from agent_core.policy import Policy, Verdict, ask_before_destroying
+from agent_core.ports import (
+    ChatModel,
+    Clock,
+    HydrateRequest,
+    Ids,
+    Journal,
+    Memory,
+    Observer,
+    StoredEvent,
+    ToolContext,
+    ToolRunner,
+)
+from agent_core.state import RunState
+from agent_core.system import SystemClock, SystemIds
+from agent_core.tool_modes import TOOL_MODES, TurnOutcome, TurnView
+from agent_core.tools import ToolCall, ToolResult, ToolSpec
+from agent_core.transitions import evolve, owed
+
+MAX_PARALLEL_TOOLS = 8
+
+
+class Runner:
+    """Drives runs over one set of ports. Holds no state of a run between two calls of `drive`."""
+
+    def __init__(
+        self,
+        *,
+        model: ChatModel,
+        tools: ToolRunner,
+        memory: Memory,
+        journal: Journal,
+        policy: Policy = ask_before_destroying,
+        observers: Sequence[Observer] = (),
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        self.model = model
+        self.tools = tools
+        self.memory = memory
+        self.journal = journal
+        self.policy = policy
+        self.observers = observers
+        self.clock = clock or SystemClock()
+        self.ids = ids or SystemIds()
+        self._driven: dict[str, anyio.CancelScope] = {}
+
+    async def start(
+        self,
+        prompt: str | Message,
+        *,
+        session_id: str = "",
+        instructions: str = "",
+        limits: Limits | None = None,
+    ) -> str:
+        """Journal a new run and return its id. Nothing is performed yet: see `drive`.
+
+        Raises:
+            JournalUnavailableError: the storage failed; there is no such run.
+        """
+        run_id = self.ids.new("run")
+        event = ev.RunStarted(
+            at=self.clock.now(),
+            run_id=run_id,
+            session_id=session_id or self.ids.new("session"),
+            input=user(prompt) if isinstance(prompt, str) else prompt,
+            model=self.model.profile.name,
+            instructions=instructions,
+            limits=limits or Limits(),
+        )
+        drive = _Drive(self, RunState(run_id=run_id))
+        await drive.commit(event)
+        return run_id
+
+    async def load(self, run_id: str) -> RunState:
+        """The state of a run, folded from its journal.
+
+        Raises:
+            RunNotFoundError: the journal knows no such run.
+        """
+        state = RunState(run_id=run_id)
+        async for stored in self.journal.read(run_id):
+            state = evolve(state, stored.event)
+        if state.seq == 0:
+            raise RunNotFoundError(run_id)
+        return state
+
+    async def drive(self, run_id: str, *, observers: Sequence[Observer] = ()) -> RunState:
+        """Perform what the run owes until it is over or waits for a person; returns the state it rests in.
+
+        Raises:
+            RunNotFoundError: the journal knows no such run.
+            ModelError: the model cannot be asked now; the run stays as it is and can be driven again.
+            JournalError: the storage failed, or another runner drives this run.
+        """
+        drive = _Drive(self, await self.load(run_id), observers)
+        with anyio.CancelScope() as scope:
+            self._driven[run_id] = scope
+            try:
+                await drive.until_rest()
+            finally:
+                self._driven.pop(run_id, None)
+        if scope.cancelled_caught:
+            await drive.read_commands()
+        return drive.state
+
+    async def run(
+        self,
+        prompt: str | Message,
+        *,
+        session_id: str = "",
+        instructions: str = "",
+        limits: Limits | None = None,
+    ) -> RunState:
+        """`start` and `drive` in one."""
+        run_id = await self.start(prompt, session_id=session_id, instructions=instructions, limits=limits)
+        return await self.drive(run_id)
+
+    @asynccontextmanager
+    async def stream(self, run_id: str) -> AsyncGenerator[AsyncIterator[StoredEvent | Delta]]:
+        """Drive a run and iterate over what happens: every event once it is journaled, and the model's deltas.
+
+        A slow reader loses deltas, never events. Leaving the block ends the drive; the run can be driven again.
+        """
+        feed = Feed()
+
+        async def drive() -> None:
+            try:
+                await self.drive(run_id, observers=(feed,))
+            finally:
+                feed.close()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(drive)
+            yield aiter(feed)
+            tasks.cancel_scope.cancel()
+
+    async def send(self, run_id: str, command: ev.Event) -> RunState:
+        """Append a person's command (approval, denial, input, cancellation); drive the run afterwards.
+
+        A cancellation also ends a drive of this run in this process.
+
+        Raises:
+            RunNotFoundError: the journal knows no such run.
+            IllegalEventError, StaleCompletionError: the run does not wait for this.
+        """
+        while True:
+            drive = _Drive(self, await self.load(run_id))
+            after = evolve(drive.state, command)
+            try:
+                await self.journal.append(run_id, drive.state.seq, (command,), writer=drive.writer)
+            except JournalConflictError:
+                continue  # the run moved on: look again whether the command still fits
+            scope = self._driven.get(run_id)
+            if scope is None:
+                drive.notify((command,))
+            elif isinstance(command, ev.RunCancelled):
+                scope.cancel()  # the drive reads the command as it ends, and tells its observers
+            return after
+
+    async def cancel(self, run_id: str, *, by: str, reason: str = "") -> RunState:
+        """End a run for good; its tools and its model are stopped."""
+        return await self.send(run_id, ev.RunCancelled(at=self.clock.now(), by=by, reason=reason))
+
+
+class _Drive:
+    """One activation of one run: the state as far as this writer has seen the journal."""
+
+    def __init__(self, runner: Runner, state: RunState, observers: Sequence[Observer] = ()) -> None:
+        self.runner = runner
+        self.state = state
+        self.observers = (*runner.observers, *observers)
+        self.writer = runner.ids.new("writer")
+        self._appending = anyio.Lock()
+
+    async def until_rest(self) -> None:
+        """Perform what is owed, until that is nothing but a person's decision."""
+        while effects := [effect for effect in owed(self.state) if not isinstance(effect, eff.AwaitDecision)]:
+            if len(effects) == 1:
+                await self.perform(effects[0])
+                continue
+            places = anyio.CapacityLimiter(MAX_PARALLEL_TOOLS)
+            async with anyio.create_task_group() as tasks:
+                for effect in effects:
+                    tasks.start_soon(self._perform_in, places, effect)
+
+    async def _perform_in(self, places: anyio.CapacityLimiter, effect: eff.Effect) -> None:
+        async with places:
+            await self.perform(effect)
+
+    async def perform(self, effect: eff.Effect) -> None:
+        """Perform one effect and journal what came back."""
+        match effect:
+            case eff.HydrateContext():
+                await self._hydrate()
+            case eff.AskModel():
+                await self._take_turn(effect)
+            case eff.ExecuteTool():
+                await self._execute(effect)
+            case eff.StoreOutcome():
+                await self.runner.memory.remember(self.state)
+                await self.commit(ev.OutcomeStored(at=self._now()))
+            case eff.JudgeResults() | eff.CheckAnswer() | eff.ConcludeAtLimit():
+                await self.commit()
+            case eff.AwaitDecision():
+                pass
+
+    # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def commit(self, *events: ev.Event) -> None:
+        """Append `events` and the verdicts that follow from them without I/O, as one batch.
+
+        Commands of people that arrived meanwhile are read in first; what they made stale is dropped.
+        """
+        async with self._appending:
+            while True:
+                batch, after = self._fold(events)
+                if not batch:
+                    return
+                try:
+                    await self.runner.journal.append(
+                        self.state.run_id, self.state.seq, batch, writer=self.writer
+                    )
+                except JournalConflictError:
+                    await self.read_commands()
+                else:
+                    self.notify(batch)
+                    self.state = after
+                    return
+
+    def _fold(self, events: Sequence[ev.Event]) -> tuple[list[ev.Event], RunState]:
+        batch: list[ev.Event] = []
+        state = self.state
+        for event in events:
+            with suppress(StaleCompletionError, IllegalEventError):
+                state = evolve(state, event)
+                batch.append(event)
+        while (verdict := self._verdict(state)) is not None:
+            state = evolve(state, verdict)
+            batch.append(verdict)
+        return batch, state
+
+    def _verdict(self, state: RunState) -> ev.Event | None:
+        """What follows from the state alone."""
+        match owed(state):
+            case (eff.JudgeResults(),):
+                return reflexion.judge_results(state, self._now())
+            case (eff.CheckAnswer(),):
+                return reflexion.check_answer(state, self._now())
+            case (eff.ConcludeAtLimit(limit=limit),):
+                return ev.LimitReached(at=self._now(), limit=limit)
+            case _:
+                return None
+
+    async def read_commands(self) -> None:
+        """Take in what others appended. Anything but a command means that another runner drives this run."""
+        before = self.state.seq
+        async for stored in self.runner.journal.read(self.state.run_id, after=before):
+            if not isinstance(stored.event, ev.COMMANDS):
+                raise JournalConflictError(self.state.run_id, before, stored.seq)
+            self.notify((stored.event,))
+            self.state = evolve(self.state, stored.event)
+
+    def notify(self, events: Sequence[ev.Event]) -> None:
+        """Tell the observers what is in the journal now."""
+        state = self.state
+        for event in events if self.observers else ():
+            state = evolve(state, event)
+            stored = StoredEvent(run_id=state.run_id, seq=state.seq, event=event, writer=self.writer)
+            for observer in self.observers:
+                observer.on_event(stored, state)
+
+    def _now(self) -> float:
+        return self.runner.clock.now()
+
+    # ── the effects ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _hydrate(self) -> None:
+        profile = self.runner.model.profile
+        request = HydrateRequest(
+            run_id=self.state.run_id,
+            session_id=self.state.session_id,
+            input=self.state.messages[0],
+            budget_tokens=profile.context_tokens - profile.reply_tokens,
+        )
+        messages = await self.runner.memory.hydrate(request)
+        await self.commit(ev.ContextHydrated(at=self._now(), messages=tuple(messages)))
+
+    async def _take_turn(self, effect: eff.AskModel) -> None:
+        state, runner = self.state, self.runner
+        query = state.input.text if state.input else ""
+        offers = () if effect.final else await runner.tools.specs(query)
+        view = TurnView(
+            messages=state.messages,
+            offers=offers,
+            profile=runner.model.profile,
+            turn=effect.turn,
+            instructions=state.instructions,
+        )
+        turn = TOOL_MODES[view.profile.tool_mode](view)
+        try:
+            ask = next(turn)
+            while True:
+                ask = turn.send(await self._ask(ask.request, visible=ask.visible))
+        except StopIteration as stop:
+            outcome: TurnOutcome = stop.value
+            await self.commit(_turn_event(outcome, self._now(), final=effect.final))
+        except ModelRefusedError as error:
+            await self.commit(ev.ModelFailed(at=self._now(), code="refused", reason=str(error)))
+
+    async def _ask(self, request: ModelRequest, *, visible: bool) -> Completion:
+        async for item in self.runner.model.stream(request):
+            if isinstance(item, Completion):
+                return item
+            if visible:
+                for observer in self.observers:
+                    observer.on_delta(self.state.run_id, item)
+        raise ModelUnavailableError(
+            f"model {self.runner.model.profile.name!r} ended its reply without completing it; resume the run"
+        )
+
+    async def _execute(self, effect: eff.ExecuteTool) -> None:
+        call = self.state.calls[effect.tool_call_id].call
+        spec = self.runner.tools.spec(call.name)
+        if spec is not None:
+            refusal = self._refusal(effect, spec, call)
+            if refusal is not None:
+                await self.commit(refusal)
+                return
+            if not spec.idempotent:
+                await self.commit(ev.ToolStarted(at=self._now(), tool_call_id=call.tool_call_id))
+        result = await self._run_tool(call, effect)
+        back = ev.ToolFailed if result.is_error else ev.ToolReturned
+        await self.commit(back(at=self._now(), result=result))
+
+    def _refusal(self, effect: eff.ExecuteTool, spec: ToolSpec, call: ToolCall) -> ev.Event | None:
+        """Why this call is not made now, as the event that says so; None lets it run."""
+        if effect.approved:
+            return None
+        if effect.interrupted and not spec.idempotent:
+            reason = (
+                f"{call.name} began before the run was interrupted and may have done its work; run it again?"
+            )
+            return ev.ApprovalRequested(at=self._now(), tool_call_id=call.tool_call_id, reason=reason)
+        decision = self.runner.policy(self.state, spec, call)
+        match decision.verdict:
+            case Verdict.ALLOW:
+                return None
+            case Verdict.ASK:
+                return ev.ApprovalRequested(
+                    at=self._now(), tool_call_id=call.tool_call_id, reason=decision.reason
+                )
+            case Verdict.DENY:
+                content = f"Policy denied this call: {decision.reason}"
+                result = ToolResult(tool_call_id=call.tool_call_id, content=content, error="denied")
+                return ev.ToolFailed(at=self._now(), result=result)
+
+    async def _run_tool(self, call: ToolCall, effect: eff.ExecuteTool) -> ToolResult:
+        context = ToolContext(
+            run_id=self.state.run_id,
+            session_id=self.state.session_id,
+            idempotency_key=f"{self.state.run_id}/{self.state.spent.turns}/{call.tool_call_id}",
+            attempt=effect.attempt,
+            interrupted=effect.interrupted,
+        )
+        try:
+            return await self.runner.tools.run(call, context)
+        except Exception as error:  # noqa: BLE001  # a broken tool runner must not take its siblings' results along
+            content = f"The tool crashed: {type(error).__name__}: {error}"
+            return ToolResult(tool_call_id=call.tool_call_id, content=content, error="crashed")
+
+
+def _turn_event(outcome: TurnOutcome, at: float, *, final: bool) -> ev.Event:
+    message, calls = outcome.message, outcome.message.tool_calls
+    if calls and final:  # offered no tools, it called one all the same: its words are the answer
+        parts = tuple(part for part in message.parts if not isinstance(part, ToolCall))
+        message = Message(role=message.role, parts=parts)
+    if final or not calls:
+        return ev.ModelAnswered(
+            at=at,
+            message=message,
+            model=outcome.model,
+            usage=outcome.usage,
+            finish_reason=outcome.finish_reason,
+        )
+    if outcome.after is not None:
+        return ev.PlanProposed(
+            at=at, message=message, model=outcome.model, usage=outcome.usage, after=outcome.after
+        )
+    return ev.ToolsCalled(at=at, message=message, model=outcome.model, usage=outcome.usage)

@@ -1,0 +1,119 @@
+"""Constrained mode: for models that follow a JSON schema better than a tool format.
+
+The reply is held to `{"tool": name, "arguments": {...}}` or `{"answer": text}`, so a call is always valid. Measured:
+a 0.5B model picked the right tool for 19 of 20 prompts with four shots; a 135M model for 30 %: that one is routed.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from agent_core.chat import Completion, JsonSchema, ModelRequest
+from agent_core.json_types import JsonObject
+from agent_core.messages import Message, Text, assistant, user
+from agent_core.tool_modes.turn import Ask, Turn, TurnOutcome, TurnView
+from agent_core.tools import ToolCall, ToolOffer
+
+MAX_ANSWER_CHARS = 2_000
+MAX_SHOTS = 6
+
+
+def constrained(view: TurnView) -> Turn:
+    """One question, held to the union of the offered tools and an answer; without tools, a free answer."""
+    if not view.offers:
+        completion = yield Ask(request=ModelRequest(messages=_readable(view.conversation())))
+        return _outcome(completion, completion.message)
+    request = ModelRequest(
+        messages=_readable(view.conversation(_preface(view.offers))),
+        constraint=JsonSchema(schema=_union(view.offers), name="tool_or_answer"),
+    )
+    completion = yield Ask(request=request, visible=False)
+    return _outcome(completion, _parsed(completion.message.text, view.turn))
+
+
+def _outcome(completion: Completion, message: Message) -> TurnOutcome:
+    return TurnOutcome(
+        message=message,
+        model=completion.model,
+        usage=completion.usage,
+        finish_reason=completion.finish_reason,
+    )
+
+
+def _union(offers: Sequence[ToolOffer]) -> JsonObject:
+    calls: list[JsonObject] = [
+        _closed({"tool": {"const": offer.spec.name}, "arguments": offer.spec.parameters}) for offer in offers
+    ]
+    answer = _closed({"answer": {"type": "string", "minLength": 1, "maxLength": MAX_ANSWER_CHARS}})
+    return {"anyOf": [*calls, answer]}
+
+
+def _closed(properties: JsonObject) -> JsonObject:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _preface(offers: Sequence[ToolOffer]) -> str:
+    tools = "\n".join(
+        f"- {offer.spec.name}: {offer.spec.description} Arguments: {json.dumps(offer.spec.parameters)}"
+        for offer in offers
+    )
+    return (
+        'Reply with one JSON object. To use a tool: {"tool": name, "arguments": {...}}. '
+        'To answer the person: {"answer": text}. Use a tool only where it helps; '
+        f"once its result is there, answer with it.\n\nTools:\n{tools}\n\nExamples:\n"
+        + "\n".join(_shots(offers))
+    )
+
+
+def _shots(offers: Sequence[ToolOffer]) -> Iterator[str]:
+    yield 'Hello! -> {"answer": "Hello! How can I help?"}'
+    shown = [(offer, shot) for offer in offers for shot in (offer.shots or offer.spec.examples)[:1]]
+    for offer, shot in shown[:MAX_SHOTS]:
+        call = {"tool": offer.spec.name, "arguments": shot.arguments}
+        yield f"{shot.utterance} -> {json.dumps(call, ensure_ascii=False)}"
+
+
+class _Reply(msgspec.Struct):
+    tool: str = ""
+    arguments: dict[str, object] = {}
+    answer: str = ""
+
+
+def _parsed(text: str, turn: int) -> Message:
+    """The reply as a message; text that is no such object (cut off at the token limit) stands as the answer."""
+    try:
+        reply = msgspec.json.decode(text, type=_Reply)
+    except msgspec.DecodeError:
+        return assistant(text)
+    if not reply.tool:
+        return assistant(reply.answer or text)
+    call = ToolCall(tool_call_id=f"call_{turn}", name=reply.tool, arguments=reply.arguments)
+    return Message(role="assistant", parts=(call,))
+
+
+def _readable(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Calls and results as text: a model without a tool format has no other words for them."""
+    return tuple(_as_text(message) for message in messages)
+
+
+def _as_text(message: Message) -> Message:
+    if message.role == "tool":
+        results = "\n".join(
+            ("The tool failed: " if result.is_error else "Result of the tool: ") + result.content
+            for result in message.tool_results
+        )
+        notes = message.text
+        return user(
+            "\n".join(text for text in (results, notes, "Now answer the question with this.") if text)
+        )
+    if message.tool_calls:
+        calls = (json.dumps({"tool": c.name, "arguments": c.arguments}) for c in message.tool_calls)
+        texts = (part.text for part in message.parts if isinstance(part, Text))
+        return assistant("\n".join((*texts, *calls)))
+    return message

@@ -1,0 +1,61 @@
+"""What every tool mode gets and gives: the view of a turn, one question to the model, the outcome."""
+
+from collections.abc import Generator, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from agent_core.chat import Completion, ModelProfile, ModelRequest
+from agent_core.messages import FinishReason, Message, Usage, system
+from agent_core.tools import ToolCall, ToolOffer
+
+
+class TurnView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a mode knows of the turn it takes."""
+
+    messages: Sequence[Message]
+    """The conversation so far; the last message is the input, or results of tools."""
+    offers: Sequence[ToolOffer]
+    """Best first; empty in a final turn."""
+    profile: ModelProfile
+    turn: int
+    instructions: str = ""
+
+    def conversation(self, *preface: str) -> tuple[Message, ...]:
+        """The messages behind one system message of the instructions and `preface`."""
+        head = "\n\n".join(text for text in (self.instructions, *preface) if text)
+        return (system(head), *self.messages) if head else tuple(self.messages)
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to the model."""
+
+    request: ModelRequest
+    visible: bool = True
+    """True: what the model says is (part of) the answer, so its deltas are shown as they come."""
+
+
+class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a turn came to: an answer, or calls in the message's parts."""
+
+    message: Message
+    model: str
+    usage: Usage = Usage()
+    finish_reason: FinishReason = FinishReason.STOP
+    after: dict[str, tuple[str, ...]] | None = None
+    """Given for a plan: which call waits for which."""
+
+
+Turn: TypeAlias = Generator[Ask, Completion, TurnOutcome]
+
+
+def with_unique_ids(message: Message, turn: int) -> Message:
+    """The message, whose calls have ids that are not empty and not shared; some servers leave them out."""
+    seen: set[str] = set()
+    parts = list(message.parts)
+    for index, part in enumerate(parts):
+        if isinstance(part, ToolCall):
+            if not part.tool_call_id or part.tool_call_id in seen:
+                parts[index] = msgspec.structs.replace(part, tool_call_id=f"call_{turn}_{index}")
+            seen.add(part.tool_call_id)
+    return message if parts == list(message.parts) else Message(role=message.role, parts=tuple(parts))
