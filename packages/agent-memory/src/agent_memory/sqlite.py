@@ -1,0 +1,92 @@
+"""Opens SQLite files that keep what they acknowledged, and says in words why one failed. Knows no tables.
+
+SQLite facts are from its documentation (https://www.sqlite.org/wal.html, https://www.sqlite.org/rescode.html,
+read 2026-11).
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Generator
+from pathlib import Path
+
+_REASONS = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space and go on",
+    # A full disk shows as an I/O error too: the write-ahead log's index cannot grow.
+    sqlite3.SQLITE_IOERR: "the disk failed or is full",
+    sqlite3.SQLITE_READONLY: "it may not be written; check its owner, its mode and its file system",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check its folder and permissions",
+    sqlite3.SQLITE_PERM: "it may not be opened; check its owner and its mode",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a backup or move it away",
+    sqlite3.SQLITE_NOTADB: "the file is no SQLite database; name another or move it away",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked; end that one or wait",
+    sqlite3.SQLITE_LOCKED: "another connection keeps it locked",
+}
+_PRIMARY_CODE = 0xFF
+"""Extended result codes hold the primary code in their low byte."""
+
+
+def connect(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
+    """Open the file at `path`; transactions are the caller's. Any thread may use the connection, one at a time.
+
+    `busy_timeout_s`: how long a transaction waits for other connections.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened.
+    """
+    return sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+
+
+def make_durable(connection: sqlite3.Connection) -> None:
+    """From now on a commit is on the disk when it returns, and readers do not wait for writers.
+
+    Raises:
+        sqlite3.Error: no database, damaged, not writable, locked, or on a file system without shared memory.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != "wal":
+        raise sqlite3.OperationalError(f"its file system allows no write-ahead log (journal mode {mode})")
+    # NORMAL would forget the last acknowledged commits in a power cut.
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def create_private(path: Path) -> None:
+    """Create the file (mode 0600) and the folders above it (mode 0700) that are missing; leave the others alone.
+
+    SQLite gives its `-wal` and `-shm` files the mode of the database.
+
+    Raises:
+        OSError: a folder or the file cannot be created.
+    """
+    for folder in reversed(path.parents):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """A write transaction: waits its turn, commits at the end, and leaves nothing behind if anything fails.
+
+    Raises:
+        sqlite3.Error: the storage failed, or another process kept the lock; nothing was written.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some failures SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def reason(error: sqlite3.Error | OSError) -> str:
+    """Why the file cannot be used, in words; ends with SQLite's or the system's own text."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}; check its folder and permissions"
+    # Errors that Python's module raises itself carry no code.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    words = _REASONS.get(code & _PRIMARY_CODE, "SQLite refused")
+    return f"{words} ({error})"
