@@ -85,9 +85,9 @@ def record(state: RunState, event: ev.Event, phase: Phase) -> RunState:
     return replace(state, phase=phase, seq=state.seq + 1, updated_at=event.at, **changes)
 
 
-def _run_started(_: RunState, event: ev.RunStarted) -> Changes:
+def _run_started(state: RunState, event: ev.RunStarted) -> Changes:
     return {
-        "run_id": event.run_id,
+        "run_id": state.run_id or event.run_id,  # the first event of a fork names the run it was copied from
         "session_id": event.session_id,
         "model": event.model,
         "instructions": event.instructions,
