@@ -1,0 +1,111 @@
+"""The skill `clock`: the time, the date or the weekday, here or in a named time zone."""
+
+import functools
+import zoneinfo
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Literal
+
+from agent_core.ports import Clock
+from agent_skills.errors import SkillFailedError
+from agent_skills.hookspecs import Register, hookimpl
+from agent_skills.skill import skill
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_EXAMPLES = (
+    ("what time is it now?", {"what": "time"}),
+    ("time?", {"what": "time"}),
+    ("do you have the time", {"what": "time"}),
+    ("how late is it now", {"what": "time"}),
+    ("Could you tell me the current time, please?", {"what": "time"}),
+    ("is it past noon already?", {"what": "time"}),
+    ("check the clock for me", {"what": "time"}),
+    ("what time is it in Tokyo?", {"what": "time", "zone": "Asia/Tokyo"}),
+    ("time in New York right now", {"what": "time", "zone": "America/New_York"}),
+    ("what is today's date?", {"what": "date"}),
+    ("date please", {"what": "date"}),
+    ("which date do we have today", {"what": "date"}),
+    ("what month is it", {"what": "date"}),
+    ("which year do we have", {"what": "date"}),
+    ("What is the date in Sydney?", {"what": "date", "zone": "Australia/Sydney"}),
+    ("what day is it", {"what": "weekday"}),
+    ("which weekday is today", {"what": "weekday"}),
+    ("is today a Sunday?", {"what": "weekday"}),
+    ("I forgot which day of the week we have, can you help?", {"what": "weekday"}),
+)
+
+
+class ClockPlugin:
+    """Brings the clock."""
+
+    def __init__(self, clock: Clock, zone: str = "") -> None:
+        """`zone`: an IANA name such as `Europe/Berlin`; empty: the machine's own zone."""
+        self._clock = clock
+        self._zone = zone
+
+    @hookimpl
+    def register_skills(self, register: Register) -> None:
+        """Register `clock`."""
+        _find_zone(self._zone)
+        decorate = skill(
+            name="clock",
+            examples=_EXAMPLES,
+            idempotent=True,
+            timeout_s=5.0,
+            answer="It is {result}.",
+            choices=zones_in,
+        )
+        register(decorate(self._tell))
+
+    def _tell(self, what: Literal["time", "date", "weekday"], zone: str = "") -> str:
+        """Tell the current time, the date of today or the day of the week.
+
+        Args:
+            what: Which of the three.
+            zone: The IANA name of a time zone, such as Europe/Berlin. Left out: here.
+        """
+        name = zone or self._zone
+        now = datetime.fromtimestamp(self._clock.now(), tz=_find_zone(name))
+        now = now if name else now.astimezone()
+        where = f" in {_place(zone)}" if zone else ""
+        # No strftime: its names follow the locale of the process.
+        match what:
+            case "time":
+                return f"{now.hour:02}:{now.minute:02}{where}"
+            case "date":
+                return f"{_WEEKDAYS[now.weekday()]}, {now.day} {_MONTHS[now.month - 1]} {now.year}{where}"
+            case "weekday":
+                return f"{_WEEKDAYS[now.weekday()]}{where}"
+
+
+def zones_in(text: str) -> Mapping[str, Sequence[str]]:
+    """The time zones whose city is named in a text; without one, the argument `zone` stays open."""
+    words = " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+    found = [zone for city, zone in _cities().items() if f" {city} " in f" {words} "]
+    return {"zone": sorted(found, key=len)} if found else {}
+
+
+@functools.cache
+def _cities() -> Mapping[str, str]:
+    zones = (
+        zone for zone in sorted(zoneinfo.available_timezones()) if zone[0] in "AEIP" and zone.count("/") == 1
+    )
+    return {_place(zone).lower(): zone for zone in zones}
+
+
+def _place(zone: str) -> str:
+    return zone.rpartition("/")[2].replace("_", " ")
+
+
+def _find_zone(name: str) -> tzinfo:
+    try:
+        return zoneinfo.ZoneInfo(name or "UTC")
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise SkillFailedError(
+            f"there is no time zone {name!r}; give an IANA name such as Europe/Berlin",
+            code="invalid_arguments",
+        ) from None

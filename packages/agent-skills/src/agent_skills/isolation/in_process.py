@@ -1,0 +1,67 @@
+"""Level 0: the skill runs in this process, under a deadline. For skills that are trusted as the host itself is.
+
+A deadline stops an async skill. A thread cannot be stopped: the call ends in time, the function goes on behind it
+and what it returns is dropped; how many may pile up is bounded.
+"""
+
+import functools
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+import anyio
+import anyio.to_thread
+
+from agent_skills.errors import SkillBusyError, SkillTimeoutError
+from agent_skills.skill import AnySkill
+
+T = TypeVar("T")
+
+MAX_THREADS = 32
+"""Worker threads of all skills together; further calls wait, and their deadline runs."""
+MAX_THREADS_PER_SKILL = 16
+"""Calls of one sync skill that may be running, abandoned ones included; further calls are refused."""
+
+
+class InProcess:
+    """Calls skills in this process."""
+
+    def __init__(self) -> None:
+        self._limiter = anyio.CapacityLimiter(MAX_THREADS)
+        self._lock = threading.Lock()
+        self._running: Counter[str] = Counter()
+
+    async def call(self, skill: AnySkill, arguments: dict[str, object]) -> object:
+        """Call a skill with arguments that are valid; returns what it returned.
+
+        Raises:
+            SkillTimeoutError: it took longer than `skill.spec.timeout_s`.
+            SkillBusyError: `MAX_THREADS_PER_SKILL` calls of this sync skill are still running.
+            Exception: whatever the skill raised.
+        """
+        with anyio.move_on_after(skill.spec.timeout_s):
+            if skill.is_async:
+                return await cast("Awaitable[object]", skill.function(**arguments))
+            return await self.in_thread(skill.spec.name, functools.partial(skill.function, **arguments))
+        raise SkillTimeoutError(skill.spec.name, skill.spec.timeout_s)
+
+    async def in_thread(self, name: str, function: Callable[[], T]) -> T:
+        """Run a blocking function of the skill `name` in a worker thread; a cancelled call leaves it behind.
+
+        Raises:
+            SkillBusyError: too many are running.
+        """
+        if self._running[name] >= MAX_THREADS_PER_SKILL:
+            raise SkillBusyError(name, self._running[name])
+        work = functools.partial(self._counted, name, function)
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+
+    def _counted(self, name: str, function: Callable[[], T]) -> T:
+        with self._lock:
+            self._running[name] += 1
+        try:
+            return function()
+        finally:
+            with self._lock:
+                self._running[name] -= 1

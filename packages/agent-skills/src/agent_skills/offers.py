@@ -1,0 +1,44 @@
+"""What to offer for a request: the words that the runner shares with a router, and the router that offers everything.
+
+Routing by similarity is in `routing`; the runner takes any factory of a `Router`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from agent_core.tools import ToolExample, ToolSpec
+
+
+class Ranked(NamedTuple):
+    """How one skill fits a request."""
+
+    name: str
+    score: float = 0.0
+    """0 to 1."""
+    proposed: bool = False
+    """True for the one skill that the router would call, if there is one."""
+    shots: tuple[ToolExample, ...] = ()
+    """The skill's examples nearest to the request, nearest first."""
+
+
+class Router(Protocol):
+    """Ranks skills for a request."""
+
+    def rank(self, query: str) -> Sequence[Ranked]:
+        """The skills to offer for `query`, best first; at most one is proposed. Quick: called on the event loop."""
+        ...
+
+
+RouterFactory: TypeAlias = Callable[[Sequence[ToolSpec]], Router]
+"""Builds a router for these skills. Called again whenever a plugin comes or goes."""
+
+
+class OfferAll:
+    """Offers every skill in the order of registration, and proposes none: right for up to about 20 skills."""
+
+    def __init__(self, specs: Sequence[ToolSpec]) -> None:
+        self._ranked = tuple(Ranked(spec.name) for spec in specs)
+
+    def rank(self, query: str) -> Sequence[Ranked]:  # noqa: ARG002 - the port's signature
+        """All of them, whatever the request."""
+        return self._ranked

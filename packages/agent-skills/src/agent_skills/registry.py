@@ -1,0 +1,133 @@
+"""The skills that are there: a typed face over pluggy. A plugin is registered whole or not at all.
+
+Does not look for plugins (`discovery` does) and runs no skill (`runner` does).
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import pluggy
+
+from agent_skills import hookspecs
+from agent_skills.errors import DuplicateSkillError, PluginRefusedError, SkillError
+from agent_skills.skill import AnySkill, Skill
+
+
+class SkillRegistry:
+    """The registered plugins and their skills. Belongs to one event loop; not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._plugins: dict[str, tuple[str, ...]] = {}
+        self._skills: dict[str, AnySkill] = {}
+        self._owners: dict[str, str] = {}
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """Another number after each change: whoever keeps something built from the skills compares it."""
+        return self._revision
+
+    @property
+    def plugins(self) -> Mapping[str, tuple[str, ...]]:
+        """Each plugin's name and the names of its skills, in the order of registration."""
+        return MappingProxyType(self._plugins)
+
+    def skills(self) -> Sequence[AnySkill]:
+        """All skills, in the order of registration."""
+        return tuple(self._skills.values())
+
+    def get(self, name: str) -> AnySkill | None:
+        """The skill of that name, or None."""
+        return self._skills.get(name)
+
+    def register(self, name: str, plugin: object) -> tuple[str, ...]:
+        """Register a plugin (a module or an object with hooks) under `name`; returns the names of its skills.
+
+        Raises:
+            PluginRefusedError: a name that is taken, an unknown or missing hook, a hook of the wrong form, a
+                duplicate skill, or anything that the plugin raised. Nothing of the plugin stays behind.
+        """
+        if name in self._plugins:
+            raise PluginRefusedError(name, "a plugin of this name is registered already")
+        try:
+            self._admit(name, plugin)
+            staged = self._collect(name)
+        except (Exception, SystemExit) as error:
+            self._expel(name)
+            raise PluginRefusedError(name, reason_of(error)) from error
+        self._plugins[name] = tuple(staged)
+        self._skills.update(staged)
+        self._owners.update(dict.fromkeys(staged, name))
+        self._revision += 1
+        return self._plugins[name]
+
+    def unregister(self, name: str) -> None:
+        """Take a plugin and its skills away. Calls that are running go on to their end.
+
+        Raises:
+            SkillError: no plugin has that name.
+        """
+        if name not in self._plugins:
+            raise SkillError(
+                f"no plugin {name!r} is registered; there are: {', '.join(self._plugins) or 'none'}"
+            )
+        for skill in self._plugins.pop(name):
+            del self._skills[skill], self._owners[skill]
+        self._expel(name)
+        self._revision += 1
+
+    def _admit(self, name: str, plugin: object) -> None:
+        if inspect.isclass(plugin):
+            raise SkillError("it is a class; give a module or an instance")
+        self._manager.register(plugin, name)
+        self._manager.check_pending()
+        hook = _own_hook(self._manager, name)
+        if hook.hookwrapper or hook.wrapper or inspect.iscoroutinefunction(hook.function):
+            raise SkillError("its register_skills must be a plain function, neither async nor a wrapper")
+        if "register" not in hook.argnames:
+            raise SkillError("its register_skills takes no argument `register`")
+
+    def _collect(self, name: str) -> dict[str, AnySkill]:
+        """Call the plugin's hook alone: pluggy's own call of all plugins ends at the first that raises."""
+        staged: dict[str, AnySkill] = {}
+        is_open = True
+
+        def register(skill: AnySkill) -> None:
+            if not is_open:
+                raise SkillError(f"plugin {name!r} called `register` after its hook had returned")
+            # Plugins are not type-checked by us, whatever the annotation says.
+            if not isinstance(skill, Skill):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise SkillError(
+                    f"`register` was given a {type(skill).__name__}; decorate the function with @skill"
+                )
+            first = self._owners.get(skill.spec.name) or (name if skill.spec.name in staged else "")
+            if first:
+                raise DuplicateSkillError(skill.spec.name, first, name)
+            staged[skill.spec.name] = skill
+
+        try:
+            _own_hook(self._manager, name).function(register=register)
+        finally:
+            is_open = False
+        return staged
+
+    def _expel(self, name: str) -> None:
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+
+
+def _own_hook(manager: pluggy.PluginManager, plugin: str) -> pluggy.HookImpl:
+    for hook in manager.hook.register_skills.get_hookimpls():
+        if hook.plugin_name == plugin:
+            return hook
+    raise SkillError("it has no hook `register_skills`; mark the function with @hookimpl")
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in one line, for reports: its own words if it is ours, else its type as well."""
+    if isinstance(error, SkillError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]

@@ -1,0 +1,158 @@
+"""`SkillRunner`: agent_core's `ToolRunner` port over the registered skills. A failure of a skill is a result.
+
+Codes of failed results are stable: `unknown_tool`, `malformed_arguments`, `invalid_arguments`, `timeout`, `busy`,
+`unreadable_result`, `skill_failed` (or the skill's own code), `skill_crashed` (an exception that it did not mean).
+"""
+
+import logging
+from collections.abc import Sequence
+
+import anyio
+import msgspec
+
+from agent_core.json_types import JsonObject
+from agent_core.ports import ToolContext
+from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
+from agent_skills.errors import (
+    InvalidArgumentsError,
+    SkillBusyError,
+    SkillError,
+    SkillFailedError,
+    SkillTimeoutError,
+    UnreadableResultError,
+)
+from agent_skills.isolation.in_process import InProcess
+from agent_skills.offers import OfferAll, Ranked, RouterFactory
+from agent_skills.registry import SkillRegistry
+from agent_skills.results import MAX_RESULT_CHARS, as_text
+from agent_skills.skill import AnySkill
+
+CHOICES_TIMEOUT_S = 2.0
+"""Seconds that a skill may take to read choices out of a request; after that there are none."""
+_MAX_NAMED = 20
+
+logger = logging.getLogger(__name__)
+
+
+class SkillRunner:
+    """Finds and runs the skills of a registry."""
+
+    def __init__(
+        self,
+        registry: SkillRegistry,
+        *,
+        router: RouterFactory = OfferAll,
+        max_result_chars: int = MAX_RESULT_CHARS,
+    ) -> None:
+        """`router` builds what ranks the skills for a request; `max_result_chars` is where results are cut."""
+        self._registry = registry
+        self._router_factory = router
+        self._router = router(())
+        self._router_revision = -1
+        self._max_result_chars = max_result_chars
+        self._in_process = InProcess()
+
+    def spec(self, name: str) -> ToolSpec | None:
+        """The specification of one skill, or None where there is none of that name."""
+        skill = self._registry.get(name)
+        return None if skill is None else skill.spec
+
+    async def specs(self, query: str) -> Sequence[ToolOffer]:
+        """The skills to offer for `query`, best first. Choices are read for the proposed one alone."""
+        if self._router_revision != self._registry.revision:
+            self._router_revision = self._registry.revision
+            self._router = self._router_factory([skill.spec for skill in self._registry.skills()])
+        ranked = ((one, self._registry.get(one.name)) for one in self._router.rank(query))
+        return [await self._offer(one, skill, query) for one, skill in ranked if skill is not None]
+
+    async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
+        """Run one call. Whatever goes wrong is a result with `error` set; only a cancellation passes through."""
+        skill = self._registry.get(call.name)
+        if skill is None:
+            return _refuse(call, "unknown_tool", self._unknown(call.name))
+        if call.malformed:
+            return _refuse(call, "malformed_arguments", _misfit(skill, "they are not a JSON object at $"))
+        try:
+            arguments = skill.parameters.parse(call.arguments)
+        except InvalidArgumentsError as error:
+            return _refuse(call, "invalid_arguments", _misfit(skill, str(error)))
+        if skill.parameters.context_name:
+            arguments[skill.parameters.context_name] = context
+        try:
+            value = await self._in_process.call(skill, arguments)
+            text = as_text(value, call.name, self._max_result_chars)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a skill may raise anything; it is a result
+            return self._failure(skill, call, error)
+        return ToolResult(tool_call_id=call.tool_call_id, content=text, labels=skill.spec.labels)
+
+    def _failure(self, skill: AnySkill, call: ToolCall, error: BaseException) -> ToolResult:
+        code, retryable = _classify(skill, error)
+        text = str(error)
+        if not isinstance(error, SkillError):
+            logger.error("skill %s crashed in call %s", call.name, call.tool_call_id, exc_info=error)
+            # Its text is for the log alone: it may hold secrets, and it was written for no model.
+            text = f"{call.name} failed with an internal error ({type(error).__name__})"
+        return ToolResult(
+            tool_call_id=call.tool_call_id,
+            content=as_text(text, call.name, self._max_result_chars),
+            error=code,
+            retryable=retryable,
+            labels=skill.spec.labels,
+        )
+
+    def _unknown(self, name: str) -> str:
+        names = [skill.spec.name for skill in self._registry.skills()]
+        more = ", ..." if len(names) > _MAX_NAMED else ""
+        return f"there is no tool {name!r}; there are: {', '.join(names[:_MAX_NAMED]) or 'none'}{more}"
+
+    async def _offer(self, ranked: Ranked, skill: AnySkill, query: str) -> ToolOffer:
+        choices = await self._choices(skill, query) if ranked.proposed else ()
+        return ToolOffer(
+            spec=skill.spec,
+            score=ranked.score,
+            proposed=ranked.proposed,
+            shots=ranked.shots,
+            choices=choices,
+        )
+
+    async def _choices(self, skill: AnySkill, query: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        read = skill.choices
+        if read is None:
+            return ()
+        try:
+            with anyio.fail_after(CHOICES_TIMEOUT_S):
+                found = await self._in_process.in_thread(skill.spec.name, lambda: read(query))
+            return tuple((argument, tuple(values)) for argument, values in found.items())
+        except (Exception, SystemExit) as error:
+            # Choices are a help: without them the model writes the argument itself.
+            logger.warning("skill %s gave no choices", skill.spec.name, exc_info=error)
+            return ()
+
+
+def _classify(skill: AnySkill, error: BaseException) -> tuple[str, bool]:
+    """The stable code of a failure, and whether the same call may succeed if made again."""
+    match error:
+        case SkillTimeoutError():
+            # Half of a call that is not idempotent may be done: to make it again is not ours to decide.
+            return "timeout", skill.spec.idempotent
+        case SkillBusyError():
+            return "busy", True
+        case UnreadableResultError():
+            return "unreadable_result", False
+        case SkillFailedError():
+            return error.code or "skill_failed", error.may_pass
+        case _:
+            return "skill_crashed", False
+
+
+def _refuse(call: ToolCall, code: str, text: str) -> ToolResult:
+    return ToolResult(tool_call_id=call.tool_call_id, content=text, error=code)
+
+
+def _misfit(skill: AnySkill, problem: str) -> str:
+    """What is wrong with the arguments, with the schema: models mend a call when they see both together."""
+    schema: JsonObject = skill.spec.parameters
+    return (
+        f"The arguments of {skill.spec.name} are wrong: {problem}. "
+        f"They must fit this JSON schema: {msgspec.json.encode(schema).decode()}"
+    )
