@@ -76,10 +76,20 @@ def skip_blocked(calls: Calls) -> dict[str, CallState]:
         call = settled[key]
         failed = [other for other in call.after if settled[other].status is CallStatus.FAILED]
         if call.status is CallStatus.OPEN and failed:
-            reason = f"Skipped: it needs the result of {failed[0]}, which failed."
-            result = ToolResult(tool_call_id=key, content=reason, error="skipped")
-            settled[key] = replace(call, status=CallStatus.FAILED, result=result)
+            settled[key] = _skipped(call, f"it needs the result of {failed[0]}, which failed")
     return settled
+
+
+def skip_rest(calls: Calls) -> dict[str, CallState]:
+    """The same calls; those that are not back are failed as `skipped`, for the plan they belong to is dropped."""
+    return {
+        key: call if call.is_back else _skipped(call, "the plan was dropped") for key, call in calls.items()
+    }
+
+
+def _skipped(call: CallState, reason: str) -> CallState:
+    result = ToolResult(tool_call_id=call.call.tool_call_id, content=f"Skipped: {reason}.", error="skipped")
+    return replace(call, status=CallStatus.FAILED, result=result)
 
 
 def fault(calls: tuple[ToolCall, ...], after: Mapping[str, tuple[str, ...]]) -> str:

@@ -203,8 +203,7 @@ def _results_accepted(state: RunState, _: ev.ResultsAccepted) -> Changes:
 
 
 def _results_revised(state: RunState, event: ev.ResultsRevised) -> Changes:
-    kept = {key: call for key, call in state.calls.items() if call.is_back}
-    return _judged(replace(state, calls=kept), event.reason)
+    return _judged(replace(state, calls=planning.skip_rest(state.calls)), event.reason)
 
 
 def _judged(state: RunState, note: str) -> Changes:
