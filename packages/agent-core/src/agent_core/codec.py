@@ -24,11 +24,11 @@ def decode(body: bytes) -> Event:
     """The event in `body`. Fields that this version does not know are skipped.
 
     Raises:
-        CodecError: not JSON, an unknown event type, or a field of the wrong type.
+        CodecError: not JSON, nested too deep, an unknown event type, or a field of the wrong type.
     """
     try:
         return _decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CodecError(
             f"this is no event that journal version {SCHEMA_VERSION} knows: {error}; "
             "if a newer agent-core wrote it, upgrade this one"
