@@ -1,7 +1,6 @@
 """A live feed of one run for an iterating reader: bounded, so that a slow reader loses deltas, never events."""
 
 from collections import deque
-from collections.abc import AsyncIterator
 
 import anyio
 
@@ -38,14 +37,17 @@ class Feed:
         self._closed = True
         self._more.set()
 
-    async def __aiter__(self) -> AsyncIterator[StoredEvent | Delta]:
-        while True:
-            while self._pending:
-                item = self._pending.popleft()
-                if not isinstance(item, StoredEvent):
-                    self._pending_deltas -= 1
-                yield item
+    def __aiter__(self) -> "Feed":
+        return self
+
+    async def __anext__(self) -> StoredEvent | Delta:
+        """The next item. Cancelling the wait loses nothing."""
+        while not self._pending:
             if self._closed:
-                return
+                raise StopAsyncIteration
             self._more = anyio.Event()
             await self._more.wait()
+        item = self._pending.popleft()
+        if not isinstance(item, StoredEvent):
+            self._pending_deltas -= 1
+        return item

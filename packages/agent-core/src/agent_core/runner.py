@@ -78,6 +78,7 @@ class Runner:
         session_id: str = "",
         instructions: str = "",
         limits: Limits | None = None,
+        observers: Sequence[Observer] = (),
     ) -> str:
         """Journal a new run and return its id. Nothing is performed yet: see `drive`.
 
@@ -94,8 +95,7 @@ class Runner:
             instructions=instructions,
             limits=limits or Limits(),
         )
-        drive = _Drive(self, RunState(run_id=run_id))
-        await drive.commit(event)
+        await _Drive(self, RunState(run_id=run_id), observers).commit(event)
         return run_id
 
     async def load(self, run_id: str) -> RunState:

@@ -1,0 +1,51 @@
+"""The command line: one file a command group, no logic. Heavy imports happen inside the commands, so that `--help`
+is quick.
+"""
+
+import sys
+
+import typer
+
+from agent_api.cli import config, models, run, runs, serve, skills
+from agent_api.problems import EXIT_INTERRUPTED, outcome
+from agent_core.errors import AgentError
+
+app = typer.Typer(
+    name="agent",
+    help="An agent for your own metal: local models, tools, durable runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("serve")(serve.serve)
+app.add_typer(runs.app, name="runs")
+app.add_typer(models.app, name="models")
+app.add_typer(skills.app, name="skills")
+app.add_typer(config.app, name="config")
+
+
+def main() -> None:
+    """The command `agent`. An error of ours is one line on standard error and an exit code; never a traceback."""
+    _guarded(app)
+
+
+def daemon() -> None:
+    """The command `agentd`: `agent serve` under the name that systemd knows."""
+    sole = typer.Typer(name="agentd", pretty_exceptions_enable=False, add_completion=False)
+    sole.command()(serve.serve)
+    _guarded(sole)
+
+
+def _guarded(command: typer.Typer) -> None:
+    try:
+        command()
+    except AgentError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(outcome(error).exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:  # whoever read our output has enough
+        sys.stderr.close()
+        sys.exit(0)

@@ -1,0 +1,49 @@
+"""`agent serve`, also installed as `agentd`: the daemon."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from agent_api.cli import options
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="A loopback address to listen on.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0 takes a free one.", show_default="8420")
+    ] = None,
+    uds: Annotated[
+        str | None, typer.Option(help="A unix socket to listen on instead.", show_default=False)
+    ] = None,
+    model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    workspace: options.Workspace = None,
+    data_dir: options.DataDir = None,
+) -> None:
+    """Run the daemon: POST /api/v1/runs starts a run. Loopback or a unix socket only: there are no keys yet."""
+    import anyio
+
+    from agent_api.serving import serve as serve_forever
+    from agent_api.settings import load
+
+    settings = load(
+        {
+            "host": host,
+            "port": port,
+            "uds": uds,
+            "model": model,
+            "base_url": base_url,
+            "workspace": workspace,
+            "data_dir": data_dir,
+        }
+    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+    async def until_stopped() -> None:
+        await serve_forever(settings, on_listening=lambda address: print(f"agentd listens on {address}"))
+
+    anyio.run(until_stopped)

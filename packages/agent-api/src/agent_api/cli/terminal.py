@@ -1,0 +1,99 @@
+"""What a person sees while a run goes on: the answer on standard output, phases and tool calls on standard error."""
+
+import json
+import os
+import sys
+
+from agent_api.problems import EXIT_FAILED, EXIT_OK, EXIT_WAITING
+from agent_api.wire.events import event_line
+from agent_core import events as ev
+from agent_core.chat import Delta, TextDelta
+from agent_core.ports import StoredEvent
+from agent_core.state import Phase, RunState
+
+MAX_SHOWN_CHARS = 300
+
+
+class TerminalView:
+    """An observer that prints: JSON lines, or text for people."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.run_id = ""
+        self._details = sys.stderr.isatty() and not as_json
+        self._color = self._details and not _no_color()
+        self._phase = Phase.IDLE
+        self._streamed = False
+
+    def on_event(self, stored: StoredEvent, state: RunState) -> None:
+        """Print an event."""
+        self.run_id = state.run_id
+        if self.as_json:
+            sys.stdout.write(event_line(stored, state).decode() + "\n")
+            sys.stdout.flush()
+            return
+        self._show_event(stored.event, state)
+
+    def on_delta(self, run_id: str, delta: Delta) -> None:  # noqa: ARG002  # the port's signature
+        """Print a piece of the answer."""
+        if isinstance(delta, TextDelta) and not self.as_json:
+            self._streamed = True
+            sys.stdout.write(delta.text)
+            sys.stdout.flush()
+
+    def _show_event(self, event: ev.Event, state: RunState) -> None:
+        match event:
+            case ev.ModelAnswered() | ev.ToolsCalled() | ev.PlanProposed():
+                if isinstance(event, ev.ModelAnswered) and not self._streamed:
+                    sys.stdout.write(event.message.text)
+                if isinstance(event, ev.ModelAnswered) or self._streamed:
+                    sys.stdout.write("\n")
+                    sys.stdout.flush()
+                self._streamed = False
+                for call in event.message.tool_calls:
+                    self._detail(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
+            case ev.ToolReturned() | ev.ToolFailed():
+                mark = "✗" if event.result.is_error else "←"
+                self._detail(f"{mark} {_short(event.result.content)}")
+            case ev.LimitReached():
+                self._detail(f"! limit reached: {event.limit}")
+            case _:
+                pass
+        if state.phase is not self._phase:
+            self._phase = state.phase
+            self._detail(f"· {state.phase.value}")
+
+    def _detail(self, text: str) -> None:
+        if self._details:
+            sys.stderr.write(f"\x1b[2m{text}\x1b[0m\n" if self._color else f"{text}\n")
+            sys.stderr.flush()
+
+
+def conclude(state: RunState) -> int:
+    """Say on standard error what a person must know beyond the answer; the exit code."""
+    match state.phase:
+        case Phase.DONE:
+            if state.limit_reached:
+                sys.stderr.write(f"note: the limit on {state.limit_reached} was reached\n")
+            return EXIT_OK
+        case Phase.AWAITING:
+            for call in state.calls.values():
+                if call.question:
+                    arguments = json.dumps(call.call.arguments, ensure_ascii=False)
+                    sys.stderr.write(
+                        f"waiting for a person: {call.question}\n  {call.call.name} {arguments}\n"
+                    )
+            sys.stderr.write(f"  agent runs approve {state.run_id}   or   agent runs deny {state.run_id}\n")
+            return EXIT_WAITING
+        case _:
+            sys.stderr.write(f"error: the run {state.phase.value}: {state.error}\n")
+            return EXIT_FAILED
+
+
+def _short(text: str) -> str:
+    line = " ⏎ ".join(text.split("\n"))
+    return line if len(line) <= MAX_SHOWN_CHARS else line[: MAX_SHOWN_CHARS - 1] + "…"
+
+
+def _no_color() -> bool:
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

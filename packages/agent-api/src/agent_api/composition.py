@@ -1,0 +1,108 @@
+"""The composition root: every adapter is built here, once, in order, and closed in the reverse order."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from agent_api.errors import SettingsError
+from agent_api.settings import Settings
+from agent_core.ports import ChatModel
+from agent_core.runner import Runner
+from agent_core.tools import ToolSpec
+from agent_gateway.catalog import open_model
+from agent_memory import SessionMemory, SqliteJournal
+from agent_skills import PluginState, PluginStatus, SkillRegistry, SkillRunner, find_plugins, load_plugins
+from agent_skills.builtin import BuiltinSettings, register_builtins
+
+
+class Skills(msgspec.Struct, frozen=True, kw_only=True):
+    """The skills of this machine, and what became of the plugins."""
+
+    registry: SkillRegistry
+    runner: SkillRunner
+    plugins: Sequence[PluginStatus]
+
+    @property
+    def broken(self) -> Sequence[PluginStatus]:
+        """The plugins that were left out because they are broken."""
+        return [status for status in self.plugins if status.state is PluginState.QUARANTINED]
+
+    def listed(self) -> Iterator[tuple[str, ToolSpec]]:
+        """Each plugin's name with the specification of one of its skills."""
+        for plugin, names in self.registry.plugins.items():
+            for name in names:
+                spec = self.runner.spec(name)
+                if spec is not None:
+                    yield plugin, spec
+
+
+class Agent(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is open while the daemon or one command runs."""
+
+    settings: Settings
+    data_path: Path
+    journal: SqliteJournal
+    model: ChatModel
+    skills: Skills
+    runner: Runner
+
+
+def models_path(settings: Settings) -> Path:
+    """Where weights are kept."""
+    return settings.data_path() / "models"
+
+
+@asynccontextmanager
+async def open_journal(settings: Settings) -> AsyncGenerator[SqliteJournal]:
+    """The journal alone, for looking at runs.
+
+    Raises:
+        JournalUnavailableError: it cannot be opened.
+    """
+    async with await SqliteJournal.open(settings.data_path() / "journal.db") as journal:
+        yield journal
+
+
+def open_skills(settings: Settings) -> Skills:
+    """The built-in skills, and those of installed plugins.
+
+    Raises:
+        SettingsError: the workspace is no folder.
+    """
+    workspace = Path(settings.workspace or ".").expanduser().absolute()
+    if not workspace.is_dir():
+        raise SettingsError(f"the workspace {workspace} is no folder; set another with --workspace")
+    registry = SkillRegistry()
+    register_builtins(registry, BuiltinSettings.in_folder(workspace))
+    plugins = load_plugins(registry, find_plugins()) if settings.plugins else ()
+    return Skills(registry=registry, runner=SkillRunner(registry), plugins=plugins)
+
+
+@asynccontextmanager
+async def open_agent(settings: Settings) -> AsyncGenerator[Agent]:
+    """Everything, ready to run; the model is loaded at its first use.
+
+    Raises:
+        AgentError: a setting is wrong, or the journal cannot be opened.
+    """
+    skills = open_skills(settings)
+    model = open_model(
+        settings.model,
+        base_url=settings.base_url or None,
+        api_key=settings.api_key or None,
+        api_key_setting="AGENT_API_KEY (or the systemd credential agent_api_key)",
+        models_folder=models_path(settings),
+    )
+    async with model, open_journal(settings) as journal:
+        memory = SessionMemory(journal, model=model.profile.name)
+        runner = Runner(model=model, tools=skills.runner, memory=memory, journal=journal)
+        yield Agent(
+            settings=settings,
+            data_path=settings.data_path(),
+            journal=journal,
+            model=model,
+            skills=skills,
+            runner=runner,
+        )

@@ -1,0 +1,49 @@
+"""`/api/v1/runs`: start a run, look at it, follow its events."""
+
+from typing import Annotated
+
+from litestar import Controller, get, post
+from litestar.params import Parameter
+from litestar.response import Stream
+from litestar.status_codes import HTTP_202_ACCEPTED
+
+from agent_api.streaming import event_stream
+from agent_api.supervisor import Supervisor
+from agent_api.wire.runs import NewRun, RunView
+
+
+class RunsController(Controller):
+    """Runs of this daemon."""
+
+    path = "/api/v1/runs"
+    tags = ("runs",)
+
+    @post(status_code=HTTP_202_ACCEPTED, summary="Start a run")
+    async def start(self, data: NewRun, supervisor: Supervisor) -> RunView:
+        """Journal a run and drive it in the background; follow it at `/events`."""
+        return await supervisor.submit(data)
+
+    @get("/{run_id:str}", summary="Look at a run")
+    async def show(self, run_id: str, supervisor: Supervisor) -> RunView:
+        """What is known of a run now."""
+        return await supervisor.view(run_id)
+
+    @get("/{run_id:str}/events", summary="Follow a run", media_type="text/event-stream")
+    async def events(
+        self,
+        run_id: str,
+        supervisor: Supervisor,
+        after: Annotated[int, Parameter(ge=0, description="Only events behind this number.")] = 0,
+        last_event_id: Annotated[
+            int | None, Parameter(header="Last-Event-ID", ge=0, description="As `after`; goes first.")
+        ] = None,
+    ) -> Stream:
+        """Server-sent events: the journal's, each with its number as id, and the model's deltas, without one."""
+        await supervisor.view(run_id)
+        behind = after if last_event_id is None else last_event_id
+        frames = event_stream(supervisor.agent.journal, supervisor.broadcast, run_id, after=behind)
+        return Stream(
+            frames,
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )

@@ -1,0 +1,121 @@
+"""Serving the application: one socket, our own signals, word to systemd."""
+
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+import anyio
+import uvicorn
+
+from agent_api.app import create_app
+from agent_api.composition import open_agent
+from agent_api.errors import OpenBindError, SettingsError
+from agent_api.settings import Settings
+from agent_api.supervisor import supervise
+from agent_api.systemd import notify
+
+GRACE_S = 4
+"""How long requests under way may take to end; systemd waits longer than this."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with its signals left to us, and a call once it listens."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+
+async def serve(settings: Settings, *, on_listening: Callable[[str], None]) -> None:
+    """Run the daemon until SIGTERM or SIGINT.
+
+    Runs that are under way stay in the journal as they are; the next start resumes them.
+
+    Raises:
+        OpenBindError: the address is not loopback.
+        SettingsError: the address cannot be listened on.
+    """
+    with _listening(settings) as (listener, address):
+        async with open_agent(settings) as agent, anyio.create_task_group() as tasks:
+            supervisor = await tasks.start(supervise, agent)
+            config = uvicorn.Config(
+                create_app(supervisor),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+
+            def started() -> None:
+                notify(f"READY=1\nSTATUS=listening on {address}")
+                on_listening(address)
+
+            server = _Server(config, started)
+
+            async def stop_on_signal() -> None:
+                with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    async for _ in signals:
+                        notify("STOPPING=1")
+                        supervisor.broadcast.shut_down()
+                        server.should_exit = True
+
+            tasks.start_soon(stop_on_signal)
+            await server.serve(sockets=[listener])
+            tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
+    """A bound socket and its address in words."""
+    if settings.uds:
+        with _unix_socket(Path(settings.uds)) as listener:
+            yield listener, f"unix:{settings.uds}"
+        return
+    if not _is_loopback(settings.host):
+        raise OpenBindError(settings.host)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        listener = socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port"
+        ) from error
+    with listener:
+        host = f"[{settings.host}]" if family is socket.AF_INET6 else settings.host
+        yield listener, f"http://{host}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def _unix_socket(path: Path) -> Iterator[socket.socket]:
+    """A unix socket that its owner and group alone may use."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        try:
+            if path.is_socket():
+                path.unlink()
+            listener.bind(str(path))
+            path.chmod(0o660)
+        except OSError as error:
+            raise SettingsError(f"cannot listen on the unix socket {path}: {error.strerror}") from error
+        listener.listen()
+        yield listener
+        path.unlink(missing_ok=True)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,127 @@
+"""The settings tree: what can be set, where a value comes from, and where data lives.
+
+Order: command line > systemd credential (secrets) > environment (`AGENT_*`) > `.env` > `agent.toml` > default.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from dotenv import dotenv_values
+
+from agent_api.errors import SettingsError
+
+DEFAULT_MODEL = "local:smollm2-135m"
+DEFAULT_INSTRUCTIONS = "You are a helpful assistant. Answer briefly and truthfully."
+SECRETS = frozenset({"api_key"})
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting, with its default."""
+
+    model: str = DEFAULT_MODEL
+    """`local:NAME`, `local:/path/to/model.gguf` or `openai:NAME`."""
+    base_url: str = ""
+    """Where an `openai:` model is served, up to and with `/v1`."""
+    api_key: str = ""
+    """The secret for `base_url`, where it wants one."""
+    instructions: str = DEFAULT_INSTRUCTIONS
+    workspace: str = ""
+    """The folder that the file tools may read. Empty: the current one, or `workspace` in the data folder for agentd."""
+    data_dir: str = ""
+    """Where journals and weights are kept. Empty: `$STATE_DIRECTORY`, else the XDG data folder."""
+    host: str = "127.0.0.1"
+    port: int = 8420
+    uds: str = ""
+    """A unix socket to listen on instead of an address."""
+    max_runs: int = 32
+    """How many runs the daemon drives at once; more are refused with 503 and Retry-After."""
+    plugins: bool = True
+    """Whether skills of installed plugins are loaded beside the built-in ones."""
+
+    def data_path(self) -> Path:
+        """The data folder, absolute; it may not exist yet."""
+        chosen = self.data_dir or os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+        if chosen:
+            return Path(chosen).expanduser().absolute()
+        data_home = os.environ.get("XDG_DATA_HOME", "")
+        return (Path(data_home) if data_home else Path.home() / ".local" / "share") / "agent"
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """One value and where it came from."""
+
+    name: str
+    value: object
+    origin: str
+
+
+def load(overrides: Mapping[str, object] | None = None, *, folder: Path | None = None) -> Settings:
+    """The settings, from all sources. None in `overrides` means not given.
+
+    Raises:
+        SettingsError: an unknown name in agent.toml, or a value of the wrong kind; says which and where.
+    """
+    return _convert(explain(overrides, folder=folder))
+
+
+def explain(overrides: Mapping[str, object] | None = None, *, folder: Path | None = None) -> list[Origin]:
+    """Every setting with its value and origin, in the order of `Settings`. Secrets are not hidden here."""
+    here = folder or Path.cwd()
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    dotenv = {k: v for k, v in dotenv_values(here / ".env").items() if v is not None}
+    sources: tuple[tuple[str, Mapping[str, object]], ...] = (
+        ("command line", given),
+        ("credential", _credentials()),
+        ("environment", _from_environment(os.environ)),
+        (".env", _from_environment(dotenv)),
+        _toml(here),
+        ("default", {field.name: field.default for field in msgspec.structs.fields(Settings)}),
+    )
+    return [_first(field.name, sources) for field in msgspec.structs.fields(Settings)]
+
+
+def _first(name: str, sources: tuple[tuple[str, Mapping[str, object]], ...]) -> Origin:
+    origin, values = next((origin, values) for origin, values in sources if name in values)
+    return Origin(name=name, value=values[name], origin=origin)
+
+
+def _convert(origins: list[Origin]) -> Settings:
+    for one in origins:
+        field = next(f for f in msgspec.structs.fields(Settings) if f.name == one.name)
+        try:
+            msgspec.convert(one.value, field.type, strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"setting {one.name!r} (from {one.origin}): {error}") from error
+    return msgspec.convert({one.name: one.value for one in origins}, Settings, strict=False)
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    names = {field.name for field in msgspec.structs.fields(Settings)}
+    return {name: environment[key] for name in names if (key := f"AGENT_{name.upper()}") in environment}
+
+
+def _credentials() -> dict[str, object]:
+    """Secrets that systemd put in place (`LoadCredential=agent_api_key`), readable by this service alone."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return {}
+    paths = {name: Path(folder) / f"agent_{name}" for name in SECRETS}
+    return {name: path.read_text().strip() for name, path in paths.items() if path.is_file()}
+
+
+def _toml(folder: Path) -> tuple[str, dict[str, object]]:
+    path = Path(os.environ.get("AGENT_CONFIG") or folder / "agent.toml")
+    if not path.is_file():
+        return (str(path), {})
+    try:
+        values = tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    known = {field.name for field in msgspec.structs.fields(Settings)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise SettingsError(f"{path}: unknown setting {unknown[0]!r}; known are: {', '.join(sorted(known))}")
+    return (str(path), values)

@@ -1,0 +1,114 @@
+"""The daemon's runs: started, driven and resumed here. A run belongs to the daemon, never to a connection."""
+
+import logging
+from collections.abc import AsyncIterator
+
+import anyio
+from anyio.abc import TaskGroup
+
+from agent_api.composition import Agent
+from agent_api.errors import RunBusyError, TooManyRunsError
+from agent_api.ownership import is_owned, owning
+from agent_api.streaming import Broadcast
+from agent_api.wire.runs import NewRun, RunView, run_view
+from agent_core.errors import AgentError
+from agent_core.state import Phase, RunState
+
+logger = logging.getLogger("agentd")
+
+RESUME_AT_MOST = 1_000
+
+
+class Supervisor:
+    """Drives runs in the task group it is given; what it raises never ends that group."""
+
+    def __init__(self, agent: Agent, tasks: TaskGroup) -> None:
+        self.agent = agent
+        self.broadcast = Broadcast()
+        self._tasks = tasks
+        self._driven: set[str] = set()
+        self._trouble: dict[str, str] = {}
+
+    async def submit(self, new: NewRun) -> RunView:
+        """Journal a new run and drive it in the background.
+
+        Raises:
+            TooManyRunsError: as many runs as allowed are being driven.
+            JournalUnavailableError: the storage failed; there is no such run.
+        """
+        limit = self.agent.settings.max_runs
+        if len(self._driven) >= limit:
+            raise TooManyRunsError(limit)
+        run_id = await self.agent.runner.start(
+            new.prompt,
+            session_id=new.session_id,
+            instructions=new.instructions or self.agent.settings.instructions,
+            limits=new.limits,
+        )
+        self._spawn(run_id)
+        return await self.view(run_id)
+
+    async def view(self, run_id: str) -> RunView:
+        """What is known of a run.
+
+        Raises:
+            RunNotFoundError: the journal knows no such run.
+        """
+        state = await self.agent.runner.load(run_id)
+        driven = run_id in self._driven or is_owned(self.agent.data_path, run_id)
+        return run_view(state, driven=driven, trouble=self._trouble.get(run_id, ""))
+
+    async def resume_unfinished(self) -> int:
+        """Drive every run that was left in the middle, by this daemon or a command line; returns how many."""
+        resumed = 0
+        async for state in self._unfinished():
+            if len(self._driven) >= self.agent.settings.max_runs:
+                logger.warning(
+                    "more runs are unfinished than max_runs allows; the rest waits for the next start"
+                )
+                break
+            self._spawn(state.run_id)
+            resumed += 1
+        return resumed
+
+    async def _unfinished(self) -> AsyncIterator[RunState]:
+        async for head in self.agent.journal.heads(limit=RESUME_AT_MOST):
+            state = await self.agent.runner.load(head.run_id)
+            waits = state.is_over or state.phase is Phase.AWAITING
+            if not waits and not is_owned(self.agent.data_path, head.run_id):
+                yield state
+
+    def _spawn(self, run_id: str) -> None:
+        self._driven.add(run_id)
+        self._trouble.pop(run_id, None)
+        self._tasks.start_soon(self._drive, run_id)
+
+    async def _drive(self, run_id: str) -> None:
+        try:
+            with owning(self.agent.data_path, run_id):
+                state = await self.agent.runner.drive(run_id, observers=(self.broadcast,))
+            logger.info("run %s rests in %s", run_id, state.phase.value)
+        except RunBusyError:
+            logger.info("run %s is driven by another process", run_id)
+        except AgentError as error:
+            self._trouble[run_id] = str(error)
+            logger.warning("run %s is interrupted: %s", run_id, error)
+        except Exception as error:  # a fault of one run must not end the others
+            self._trouble[run_id] = f"{type(error).__name__}: {error}"
+            logger.exception("run %s is interrupted by a fault", run_id)
+        finally:
+            self._driven.discard(run_id)
+            self.broadcast.release(run_id)
+
+    def is_driven_here(self, run_id: str) -> bool:
+        """Whether this process drives the run at this moment."""
+        return run_id in self._driven
+
+
+async def supervise(agent: Agent, task_status: anyio.abc.TaskStatus[Supervisor]) -> None:
+    """Run a supervisor until cancelled; its runs stay in the journal as they are and are resumed next time."""
+    async with anyio.create_task_group() as tasks:
+        supervisor = Supervisor(agent, tasks)
+        await supervisor.resume_unfinished()
+        task_status.started(supervisor)
+        await anyio.sleep_forever()

@@ -1,0 +1,1 @@
+"""The JSON shapes that people and programs see."""

@@ -1,0 +1,104 @@
+"""A run as JSON: as a whole, and as a line of a list."""
+
+from typing import Literal
+
+import msgspec
+
+from agent_core.limits import Limits
+from agent_core.messages import Usage
+from agent_core.state import Phase, RunState
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/runs`."""
+
+    prompt: str
+    session_id: str = ""
+    """Runs of one session know what was said before. Empty: a new session."""
+    instructions: str = ""
+    """Empty: those of the settings."""
+    limits: Limits | None = None
+
+
+class PendingDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that waits for a person."""
+
+    tool_call_id: str
+    name: str
+    arguments: dict[str, object]
+    question: str
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a run."""
+
+    run_id: str
+    session_id: str
+    status: Literal["running", "interrupted", "waiting", "done", "failed", "cancelled"]
+    """`interrupted`: nobody drives it now; `agent runs resume` does."""
+    phase: Phase
+    seq: int
+    model: str
+    prompt: str
+    answer: str
+    error: str
+    limit_reached: str
+    usage: Usage
+    turns: int
+    tool_calls: int
+    started_at: float
+    updated_at: float
+    pending: tuple[PendingDecision, ...] = ()
+
+
+def run_view(state: RunState, *, driven: bool, trouble: str = "") -> RunView:
+    """The view of a run.
+
+    Args:
+        state: The run.
+        driven: Whether somebody drives it at this moment.
+        trouble: Why it was interrupted, where that is known.
+    """
+    return RunView(
+        run_id=state.run_id,
+        session_id=state.session_id,
+        status=_status(state, driven=driven),
+        phase=state.phase,
+        seq=state.seq,
+        model=state.model,
+        prompt=state.input.text if state.input else "",
+        answer=state.answer if state.phase is Phase.DONE else "",
+        error=state.error or trouble,
+        limit_reached=state.limit_reached,
+        usage=state.usage,
+        turns=state.spent.turns,
+        tool_calls=state.spent.tool_calls,
+        started_at=state.started_at,
+        updated_at=state.updated_at,
+        pending=tuple(
+            PendingDecision(
+                tool_call_id=call.call.tool_call_id,
+                name=call.call.name,
+                arguments=dict(call.call.arguments),
+                question=call.question,
+            )
+            for call in state.calls.values()
+            if call.question and state.phase is Phase.AWAITING
+        ),
+    )
+
+
+def _status(
+    state: RunState, *, driven: bool
+) -> Literal["running", "interrupted", "waiting", "done", "failed", "cancelled"]:
+    match state.phase:
+        case Phase.DONE:
+            return "done"
+        case Phase.FAILED:
+            return "failed"
+        case Phase.CANCELLED:
+            return "cancelled"
+        case Phase.AWAITING:
+            return "waiting"
+        case _:
+            return "running" if driven else "interrupted"
