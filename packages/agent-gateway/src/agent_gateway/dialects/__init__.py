@@ -1,0 +1,1 @@
+"""Wire dialects: one file a format, pure. Request in, bytes out; bytes in, typed events out."""

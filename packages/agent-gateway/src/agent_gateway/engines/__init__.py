@@ -1,0 +1,1 @@
+"""Local engines: one a file, each a `ChatModel` in this process. Importing one here imports no engine's wheel."""

@@ -1,0 +1,340 @@
+"""llama.cpp in this process, through the wheel `xllamacpp` (extra `llama`).
+
+The wheel's calls block and hand over each chunk in a callback; they run in worker threads, and the chunks reach the
+event loop without it ever waiting. Speaks OpenAI Chat Completions inside, so the dialect does the translation.
+
+Must not know how a model is chosen or where its weights come from.
+"""
+
+import contextlib
+import http.client
+import importlib
+import importlib.util
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, cast
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import msgspec
+
+from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
+from agent_gateway.compat import LLAMA_CPP, Compat
+from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
+from agent_gateway.errors import (
+    MissingExtraError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    WeightsError,
+)
+from agent_gateway.failures import Target
+from agent_gateway.gguf import read_info
+from agent_gateway.weights import PULL_ADVICE, OnProgress
+
+# Prompts are read in batches, and only between two of them can a request be stopped: about a second of a small
+# model on one core. Reading 1,500 tokens took 11.7 s in batches of 128 and 12.2 s in one of 2,048.
+_BATCH_TOKENS = 128
+# Prompts that left their slot are kept here, so that alternating requests do not read them again; llama.cpp's own
+# default of 8 GiB is no default for a small machine.
+_PROMPT_CACHE_MIB = 256
+_COMPAT = msgspec.structs.replace(LLAMA_CPP, extra={"return_progress": True, "cache_prompt": True})
+
+
+class _Server(Protocol):  # Types the foreign class; it is no port.
+    listening_address: str
+
+    def handle_chat_completions(self, request: bytes, callback: Callable[[bytes], bool], /) -> None: ...
+
+
+def default_threads() -> int:
+    """The cores that this process may use, less one, and at least one.
+
+    llama.cpp's threads wait for each other by spinning: with as many threads as cores, anything else that runs
+    stops them all. On two shared cores two threads gave 2 tokens/s where one gave 50; alone they give 70.
+    """
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+class LlamaCppModel:
+    """A GGUF file as a `ChatModel`. Loads at the first use; needs no network and opens no port.
+
+    At temperature 0 unless a request says otherwise. `slots` requests are decoded at once, further ones wait.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        profile: ModelProfile,
+        threads: int | None = None,
+        slots: int = 1,
+        compat: Compat = _COMPAT,
+        on_progress: OnProgress | None = None,
+        verbose: bool = False,
+    ) -> None:
+        """`threads` for decoding, `default_threads()` if None; `verbose` lets llama.cpp log to stderr.
+
+        Raises:
+            MissingExtraError: the wheel `xllamacpp` is not installed.
+        """
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise MissingExtraError("xllamacpp", "llama")
+        self._path = path
+        self._profile = profile
+        self._threads = threads or default_threads()
+        self._slots_count = slots
+        self._compat = compat
+        self._on_progress = on_progress
+        self._verbose = verbose
+        self._slots = anyio.Semaphore(slots)
+        self._workers: ThreadPoolExecutor | None = None
+        self._loading = threading.Lock()
+        self._server: _Server | None = None
+        self._folder: Path | None = None
+        self._decodings: set[_Decoding] = set()
+        name = profile.name.partition(":")[2] or profile.name
+        self._target = Target(
+            where=f"{profile.name} (llama.cpp)", model=name, context_tokens=profile.context_tokens
+        )
+
+    @property
+    def profile(self) -> ModelProfile:
+        """What is known of the model without asking it."""
+        return self._profile
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | Completion]:
+        """Ask the model; see the port. Closing the iterator stops the decoding before it returns.
+
+        Raises:
+            WeightsError, MissingExtraError: as `load`.
+            ContextTooLongError: before anything is decoded.
+            ProviderRefusedError: llama.cpp refuses the request, such as a grammar that is none.
+        """
+        server = await self._ready()
+        body = self._encode(request)
+        decoder = StreamDecoder(self._target, names=wire_names(request.tools), model=self._target.model)
+        async with self._slots:
+            decoding = _Decoding(self._pool(), server, body)
+            self._decodings.add(decoding)
+            try:
+                async for data in decoding.chunks():
+                    for item in decoder.take(data):
+                        yield item
+                decoding.raise_failure(self._target)
+                yield decoder.finish()
+            finally:
+                decoding.cancel()
+                with anyio.CancelScope(shield=True):
+                    await decoding.ended()
+                self._decodings.discard(decoding)
+
+    async def load(self) -> None:
+        """Load the weights now rather than at the first request; does nothing where they are loaded.
+
+        Raises:
+            WeightsError: the file is missing, truncated, no GGUF, or of a kind that llama.cpp does not know.
+        """
+        await self._ready()
+
+    async def count_tokens(self, text: str) -> int:
+        """The number of tokens of `text` alone, without a chat template around it."""
+        await self._ready()
+        folder = self._folder
+        if folder is None:
+            raise ProviderUnavailableError(self._target.where, "it was closed")
+        return await anyio.to_thread.run_sync(_count_tokens, folder / _SOCKET, text)
+
+    def close(self) -> None:
+        """Stop what is being decoded and free the memory, at the latest when those streams have ended.
+
+        The next request loads the model again.
+        """
+        for decoding in tuple(self._decodings):
+            decoding.cancel()
+        with self._loading:
+            self._server = None
+            folder, self._folder = self._folder, None
+            workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.shutdown(wait=False)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def aclose(self) -> None:
+        """As `close`, without blocking the event loop."""
+        await anyio.to_thread.run_sync(self.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _encode(self, request: ModelRequest) -> bytes:
+        tokens = request.max_output_tokens or self._profile.reply_tokens
+        whole = msgspec.structs.replace(
+            request, max_output_tokens=tokens, temperature=request.temperature or 0.0
+        )
+        return msgspec.json.encode(encode_request(whole, model=self._target.model, compat=self._compat))
+
+    def _pool(self) -> ThreadPoolExecutor:
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(self._slots_count, thread_name_prefix="llama")
+        return self._workers
+
+    async def _ready(self) -> _Server:
+        if self._server is not None:
+            return self._server
+        return await anyio.to_thread.run_sync(self._load)
+
+    def _load(self) -> _Server:
+        with self._loading:
+            if self._server is None:
+                self._server = self._start()
+            return self._server
+
+    def _start(self) -> _Server:
+        read_info(self._path, advice=PULL_ADVICE)
+        self._say(f"loading {self._path.name} ({self._path.stat().st_size // 1_000_000} MB)")
+        engine = importlib.import_module("xllamacpp")
+        params = engine.CommonParams()
+        params.model.path = str(self._path)
+        params.n_parallel = self._slots_count
+        params.n_ctx = self._profile.context_tokens * self._slots_count
+        params.n_batch = _BATCH_TOKENS
+        params.cpuparams.n_threads = self._threads
+        params.cpuparams_batch.n_threads = self._threads
+        params.use_jinja = True
+        params.cache_ram_mib = _PROMPT_CACHE_MIB
+        params.ui = False
+        params.n_threads_http = 1
+        params.verbosity = 3 if self._verbose else -1
+        # The wheel always listens. A socket in a folder of our own keeps everybody else out; a port would not.
+        folder = Path(tempfile.mkdtemp(prefix="llama-"))
+        params.hostnames = [str(folder / _SOCKET)]
+        try:
+            server = engine.Server(params)
+        except RuntimeError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = "llama.cpp could not load it (unknown architecture, or too little memory)"
+            raise WeightsError(
+                self._path, reason, "open it with verbose=True to see llama.cpp's log"
+            ) from error
+        self._folder = folder
+        self._say(f"{self._path.name} is ready")
+        return cast("_Server", server)
+
+    def _say(self, message: str) -> None:
+        if self._on_progress is not None:
+            self._on_progress(message)
+
+
+class _Decoding:
+    """One request in a worker thread, read from the event loop.
+
+    Only the loop touches `_news`; the thread appends to the deque, which is safe, and asks the loop to look.
+    """
+
+    def __init__(self, workers: ThreadPoolExecutor, server: _Server, body: bytes) -> None:
+        self._queue: deque[bytes] = deque()
+        self._news = anyio.Event()
+        self._cancelled = False
+        self._post = _poster()
+        self._future: Future[None] = workers.submit(server.handle_chat_completions, body, self._on_chunk)
+        self._future.add_done_callback(lambda _: self._wake())
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The chunks as they come, until the thread has ended."""
+        while True:
+            over = self._future.done()  # asked first: what came before the end is then in the queue
+            while self._queue:
+                yield self._queue.popleft()
+            if over:
+                return
+            await self._wait()
+
+    async def ended(self) -> None:
+        """Wait until the thread has ended."""
+        while not self._future.done():
+            self._queue.clear()
+            await self._wait()
+
+    def cancel(self) -> None:
+        """Make the next callback stop the engine."""
+        self._cancelled = True
+
+    def raise_failure(self, target: Target) -> None:
+        """Raise what the engine raised, if it did: it checks a request in Python's terms before it decodes."""
+        try:
+            self._future.result(timeout=0)
+        except (ValueError, RuntimeError) as error:
+            raise ProviderRefusedError(target.where, str(error)) from error
+
+    async def _wait(self) -> None:
+        self._news = anyio.Event()
+        if not self._queue and not self._future.done():
+            await self._news.wait()
+
+    def _on_chunk(self, data: bytes) -> bool:
+        """Called in the worker thread; true stops the engine."""
+        self._queue.append(data)
+        self._wake()
+        return self._cancelled
+
+    def _look(self) -> None:
+        """Called in the loop: the event of now, not the one of when the thread asked."""
+        self._news.set()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed under a stream that nobody closed
+            self._post(self._look)
+            return
+        self._cancelled = True
+
+
+def _poster() -> Callable[[Callable[[], None]], object]:
+    """What makes the running event loop call a function soon, from any thread, without waiting for it.
+
+    `anyio.from_thread.run_sync` would wait, and for ever where the loop has ended.
+    """
+    loop = anyio.lowlevel.current_token().native_token
+    post = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon")  # noqa: B009 (asyncio, trio)
+    return cast("Callable[[Callable[[], None]], object]", post)
+
+
+_SOCKET = "server.sock"
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _Tokens(msgspec.Struct):
+    tokens: list[int]
+
+
+def _count_tokens(path: Path, text: str) -> int:
+    """Over the server's own socket: the wheel has no call for it."""
+    connection = _SocketConnection(path)
+    with contextlib.closing(connection):
+        body = msgspec.json.encode({"content": text, "add_special": False})
+        connection.request("POST", "/tokenize", body, {"Content-Type": "application/json"})
+        return len(msgspec.json.decode(connection.getresponse().read(), type=_Tokens).tokens)

@@ -1,0 +1,174 @@
+"""One table from what a provider says went wrong to our errors: pure, shared by HTTP replies, by error objects inside
+a stream and by the local engine.
+"""
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import cast
+
+import msgspec
+
+from agent_core.errors import ContextTooLongError, ModelError
+from agent_gateway.errors import (
+    CredentialsError,
+    ProviderRefusedError,
+    ProviderUnavailableError,
+    UnknownRemoteModelError,
+)
+
+_LONGEST_REASON = 600
+_UNAVAILABLE = frozenset({408, 409, 425, 429, 498, 499, 529})
+"""Besides every status from 500 up. 498 is Groq's capacity, 529 Anthropic's overload."""
+_CONTEXT_CODES = frozenset(
+    {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
+)
+_CONTEXT_WORDS = re.compile(
+    r"context (?:length|size|window)|too many tokens|maximum.{0,20}tokens|prompt is too long", re.IGNORECASE
+)
+_LIMIT = re.compile(
+    r"(?:context (?:length|window|size) (?:is|of)|context size \(|limit of|maximum of)\s*(\d[\d,]*)",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(
+    r"(?:requested|resulted in|contains at least|request \(|has|is)\s*(\d[\d,]*)\s*(?:input )?tokens",
+    re.IGNORECASE,
+)
+_TYPES = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "insufficient_quota": 429,
+    "overloaded_error": 529,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "invalid_request_error": 400,
+    "invalid_prompt": 400,
+}
+"""Error types and codes inside a reply of status 200 -> the status that they would have had."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is asked, as far as an error message may say it."""
+
+    where: str
+    """Such as `openai:gpt-5 at https://api.openai.com/v1`; never a key."""
+    model: str
+    key_setting: str = "api_key"
+    context_tokens: int = 0
+
+
+class _ErrorBody(msgspec.Struct):
+    message: str = ""
+    type: str = ""
+    code: str = ""
+    status: int | None = None
+    tokens: int | None = None
+    limit: int | None = None
+
+
+def failure(
+    target: Target,
+    body: bytes | str,
+    *,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    now: float = 0.0,
+) -> ModelError:
+    """The error that `body` tells of, from an HTTP reply (`status`, lower-case `headers`) or out of a stream.
+
+    `now` in seconds since the epoch is needed only for a `Retry-After` that is a date.
+    """
+    said = _read(body)
+    reason = _shorten(said.message) or f"HTTP status {status}"
+    if status is None:
+        status = said.status or _TYPES.get(said.code) or _TYPES.get(said.type) or 500
+    if status < 500 and _is_context(said):
+        return _too_long(target, said)
+    match status:
+        case 401 | 403:
+            return CredentialsError(target.where, reason, setting=target.key_setting, status=status)
+        case 404:
+            reason = f"{reason}; check the model's name and the base URL"
+            return UnknownRemoteModelError(target.where, reason, status=status)
+        case _ if status in _UNAVAILABLE or status >= 500:
+            wait = retry_after_s(headers or {}, now)
+            return ProviderUnavailableError(target.where, reason, status=status, retry_after_s=wait)
+        case _ if 300 <= status < 400:
+            goal = (headers or {}).get("location", "elsewhere")
+            reason = f"it redirects to {goal}; set that as the base URL"
+            return ProviderRefusedError(target.where, reason, status=status)
+        case _:
+            return ProviderRefusedError(target.where, reason, status=status)
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """The seconds to wait that `retry-after-ms` or `retry-after` ask for (RFC 9110, 10.2.3), or None."""
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1_000)
+        text = headers.get("retry-after", "")
+        if not text:
+            return None
+        if text.replace(".", "", 1).isdigit():
+            return float(text)
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read(body: bytes | str) -> _ErrorBody:
+    """The error in `body`, whichever of the shapes it has: `{"error": {...}}`, `{"error": "text"}`,
+    `{"message": ...}`, `{"detail": ...}`, a list around one of them, or plain text.
+    """
+    text = body if isinstance(body, str) else body.decode("utf-8", "replace")
+    try:
+        value: object = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return _ErrorBody(message=text)
+    if isinstance(value, list) and value:
+        value = cast("list[object]", value)[0]
+    if isinstance(value, dict):
+        value = cast("dict[str, object]", value).get("error") or cast("object", value)
+    if not isinstance(value, dict):
+        return _ErrorBody(message=str(cast("object", value)))
+    said = cast("dict[str, object]", value)
+    message = said.get("message") or said.get("detail") or said.get("error") or text
+    code = said.get("code")
+    return _ErrorBody(
+        message=str(message),
+        type=str(said.get("type") or ""),
+        code=str(code or ""),
+        status=code if isinstance(code, int) and 300 <= code < 600 else None,
+        tokens=_whole(said.get("n_prompt_tokens")),
+        limit=_whole(said.get("n_ctx")),
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _is_context(said: _ErrorBody) -> bool:
+    if {said.code, said.type} & _CONTEXT_CODES:
+        return True
+    return _CONTEXT_WORDS.search(said.message) is not None and _ASKED.search(said.message) is not None
+
+
+def _too_long(target: Target, said: _ErrorBody) -> ContextTooLongError:
+    """Its numbers are the provider's where it gave them, else the profile's and the least it can have been."""
+    limit = said.limit or _number(_LIMIT, said.message) or target.context_tokens
+    tokens = said.tokens or _number(_ASKED, said.message) or limit + 1
+    return ContextTooLongError(target.model, tokens, limit)
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int | None:
+    found = pattern.search(text)
+    return int(found[1].replace(",", "")) if found else None
+
+
+def _shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "..."
