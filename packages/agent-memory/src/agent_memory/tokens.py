@@ -1,0 +1,36 @@
+"""How many tokens a message takes, when nobody knows the model's tokenizer. Pure."""
+
+import re
+
+import msgspec
+
+from agent_core.messages import Message, Reasoning, Text
+
+_MESSAGE_TOKENS = 8
+"""For the role and the marks around a message; the chat templates in use take 3 to 7."""
+
+_PIECES = re.compile(r"[A-Z]?[a-z]{1,3}|[!-~]|\s{2,}|\s(?![A-Za-z])")
+"""One token each: up to three small letters, perhaps behind a capital; any other ASCII sign; white space, but for a
+single one before a word."""
+
+
+def estimate_tokens(message: Message) -> int:
+    """About how many tokens `message` takes: too high rather than too low.
+
+    Measured on SmolLM2's vocabulary of 49,152, a small one (2026-11), as estimate over truth: English and code 1.5 to
+    1.9, Russian 1.8, Chinese and Japanese 1.2, numbers and hexadecimal 1.0, German 0.9, Base64 0.8. Larger
+    vocabularies need fewer tokens. A tool call or result counts with the JSON it is sent as.
+    """
+    return _MESSAGE_TOKENS + sum(_of_text(text) for text in _texts(message))
+
+
+def _texts(message: Message) -> list[str]:
+    return [
+        part.text if isinstance(part, Text | Reasoning) else msgspec.json.encode(part).decode()
+        for part in message.parts
+    ]
+
+
+def _of_text(text: str) -> int:
+    wide_bytes = 0 if text.isascii() else sum(len(sign.encode()) for sign in text if not sign.isascii())
+    return len(_PIECES.findall(text)) + (3 * wide_bytes + 3) // 4
