@@ -7,12 +7,10 @@ Must not know how a model is chosen or where its weights come from.
 """
 
 import contextlib
-import http.client
 import importlib
 import importlib.util
 import os
 import shutil
-import socket
 import tempfile
 import threading
 from collections import deque
@@ -46,6 +44,7 @@ _BATCH_TOKENS = 128
 # Prompts that left their slot are kept here, so that alternating requests do not read them again; llama.cpp's own
 # default of 8 GiB is no default for a small machine.
 _PROMPT_CACHE_MIB = 256
+_SOCKET = "server.sock"
 _COMPAT = msgspec.structs.replace(LLAMA_CPP, extra={"return_progress": True, "cache_prompt": True})
 
 
@@ -151,7 +150,9 @@ class LlamaCppModel:
         folder = self._folder
         if folder is None:
             raise ProviderUnavailableError(self._target.where, "it was closed")
-        return await anyio.to_thread.run_sync(_count_tokens, folder / _SOCKET, text)
+        from agent_gateway.engines.socket_tokens import count_tokens  # noqa: PLC0415 (loads the standard HTTP client)
+
+        return await anyio.to_thread.run_sync(count_tokens, folder / _SOCKET, text)
 
     def close(self) -> None:
         """Stop what is being decoded and free the memory, at the latest when those streams have ended.
@@ -311,30 +312,3 @@ def _poster() -> Callable[[Callable[[], None]], object]:
     loop = anyio.lowlevel.current_token().native_token
     post = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon")  # noqa: B009 (asyncio, trio)
     return cast("Callable[[Callable[[], None]], object]", post)
-
-
-_SOCKET = "server.sock"
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-class _Tokens(msgspec.Struct):
-    tokens: list[int]
-
-
-def _count_tokens(path: Path, text: str) -> int:
-    """Over the server's own socket: the wheel has no call for it."""
-    connection = _SocketConnection(path)
-    with contextlib.closing(connection):
-        body = msgspec.json.encode({"content": text, "add_special": False})
-        connection.request("POST", "/tokenize", body, {"Content-Type": "application/json"})
-        return len(msgspec.json.decode(connection.getresponse().read(), type=_Tokens).tokens)
