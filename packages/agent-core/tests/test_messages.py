@@ -1,0 +1,48 @@
+"""Messages, their parts, and sums of usage."""
+
+import pytest
+
+from agent_core.messages import Message, Reasoning, Text, Usage, assistant, system, user
+from agent_core.tools import ToolCall, ToolResult
+
+
+def test_a_message_is_read_by_kind_of_part():
+    call = ToolCall(tool_call_id="c", name="t", arguments={})
+    result = ToolResult(tool_call_id="c", content="r")
+    message = Message(
+        role="assistant", parts=(Text(text="a"), Reasoning(text="hm"), call, Text(text="b"), result)
+    )
+    assert message.text == "ab"
+    assert message.tool_calls == (call,)
+    assert message.tool_results == (result,)
+
+
+@pytest.mark.parametrize(("make", "role"), [(system, "system"), (user, "user"), (assistant, "assistant")])
+def test_short_forms(make, role):
+    assert make("hi") == Message(role=role, parts=(Text(text="hi"),))
+
+
+def test_a_result_is_an_error_where_it_has_a_code():
+    assert not ToolResult(tool_call_id="c", content="").is_error
+    assert ToolResult(tool_call_id="c", content="", error="timeout").is_error
+
+
+def test_tokens_are_summed_class_by_class():
+    one = Usage(input_tokens=1, output_tokens=2, cached_input_tokens=3, reasoning_tokens=4)
+    assert one + one == Usage(input_tokens=2, output_tokens=4, cached_input_tokens=6, reasoning_tokens=8)
+    assert one.total_tokens == 10
+
+
+COSTS = {
+    "both known": (Usage(cost_usd=0.25), Usage(cost_usd=0.5), 0.75),
+    "none known": (Usage(input_tokens=1), Usage(input_tokens=1), None),
+    "the unknown side spent nothing": (Usage(), Usage(cost_usd=0.5), 0.5),
+    "the other unknown side spent nothing": (Usage(cost_usd=0.5), Usage(), 0.5),
+    "the unknown side spent something": (Usage(input_tokens=1), Usage(cost_usd=0.5), None),
+    "the other unknown side spent something": (Usage(cost_usd=0.5), Usage(input_tokens=1), None),
+}
+
+
+@pytest.mark.parametrize(("one", "other", "cost"), COSTS.values(), ids=COSTS.keys())
+def test_a_cost_is_known_or_unknown_and_never_free_by_accident(one, other, cost):
+    assert (one + other).cost_usd == cost
