@@ -34,6 +34,7 @@ def create_app(supervisor: Supervisor) -> Litestar:
         exception_handlers={AgentError: _agent_problem, HTTPException: _http_problem, Exception: _fault},
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=OpenAPIConfig(title="agentd", version=__version__, path="/schema"),
+        logging_config=None,  # the command line sets logging up
         debug=False,
     )
 

@@ -8,7 +8,7 @@ import msgspec
 
 from agent_api.errors import SettingsError
 from agent_api.settings import Settings
-from agent_core.ports import ChatModel
+from agent_core.ports import ChatModel, Journal
 from agent_core.runner import Runner
 from agent_core.tools import ToolSpec
 from agent_gateway.catalog import open_model
@@ -43,7 +43,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     data_path: Path
-    journal: SqliteJournal
+    journal: Journal
     model: ChatModel
     skills: Skills
     runner: Runner
@@ -55,7 +55,7 @@ def models_path(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def open_journal(settings: Settings) -> AsyncGenerator[SqliteJournal]:
+async def open_journal(settings: Settings) -> AsyncGenerator[Journal]:
     """The journal alone, for looking at runs.
 
     Raises:

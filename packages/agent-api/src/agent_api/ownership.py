@@ -5,7 +5,7 @@ The journal alone keeps history from forking; the lock keeps two processes from 
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from agent_api.errors import RunBusyError
 
 
 @contextmanager
-def owning(data_path: Path, run_id: str) -> Iterator[None]:
+def owning(data_path: Path, run_id: str) -> Generator[None]:
     """Hold the run for as long as the block lasts.
 
     Raises:

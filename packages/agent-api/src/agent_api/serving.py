@@ -2,12 +2,13 @@
 
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
 import anyio
+import msgspec
 import uvicorn
 
 from agent_api.app import create_app
@@ -29,7 +30,7 @@ class _Server(uvicorn.Server):
         self._on_started = on_started
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -47,7 +48,7 @@ async def serve(settings: Settings, *, on_listening: Callable[[str], None]) -> N
         SettingsError: the address cannot be listened on.
     """
     with _listening(settings) as (listener, address):
-        async with open_agent(settings) as agent, anyio.create_task_group() as tasks:
+        async with open_agent(_with_workspace(settings)) as agent, anyio.create_task_group() as tasks:
             supervisor = await tasks.start(supervise, agent)
             config = uvicorn.Config(
                 create_app(supervisor),
@@ -75,8 +76,17 @@ async def serve(settings: Settings, *, on_listening: Callable[[str], None]) -> N
             tasks.cancel_scope.cancel()
 
 
+def _with_workspace(settings: Settings) -> Settings:
+    """A daemon's current folder is no place that somebody chose: without a setting it reads a folder of its own."""
+    if settings.workspace:
+        return settings
+    workspace = settings.data_path() / "workspace"
+    workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return msgspec.structs.replace(settings, workspace=str(workspace))
+
+
 @contextmanager
-def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
+def _listening(settings: Settings) -> Generator[tuple[socket.socket, str]]:
     """A bound socket and its address in words."""
     if settings.uds:
         with _unix_socket(Path(settings.uds)) as listener:
@@ -97,7 +107,7 @@ def _listening(settings: Settings) -> Iterator[tuple[socket.socket, str]]:
 
 
 @contextmanager
-def _unix_socket(path: Path) -> Iterator[socket.socket]:
+def _unix_socket(path: Path) -> Generator[socket.socket]:
     """A unix socket that its owner and group alone may use."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         try:

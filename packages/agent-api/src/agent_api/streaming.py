@@ -1,7 +1,7 @@
 """The events of a run for clients: from the journal first, then live. No gap, no repeat; a hint may be lost."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 
 import anyio
@@ -48,7 +48,7 @@ class Broadcast:
                 feed.close()
 
     @contextmanager
-    def watching(self, run_id: str) -> Iterator[Feed]:
+    def watching(self, run_id: str) -> Generator[Feed]:
         """A feed of what happens from now on."""
         feed = Feed()
         self._feeds[run_id].add(feed)

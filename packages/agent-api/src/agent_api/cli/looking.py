@@ -37,12 +37,12 @@ def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for column in ("run", "status", "started", "prompt", "answer"):
-        table.add_column(column, no_wrap=column in {"run", "status", "started"}, overflow="ellipsis")
+    for column, width in (("run", 30), ("status", 11), ("started", 19)):
+        table.add_column(column, no_wrap=True, min_width=width)
+    table.add_column("prompt", no_wrap=True, overflow="ellipsis")
     for view in views:
         started = datetime.fromtimestamp(view.started_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        shown = (view.run_id, view.status, started, _short(view.prompt), _short(view.answer or view.error))
-        table.add_row(*shown)
+        table.add_row(view.run_id, view.status, started, _short(view.prompt))
     Console().print(table)
     return 0
 

@@ -3,7 +3,8 @@
 from typing import Annotated
 
 from litestar import Controller, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_202_ACCEPTED
 
@@ -19,23 +20,23 @@ class RunsController(Controller):
     tags = ("runs",)
 
     @post(status_code=HTTP_202_ACCEPTED, summary="Start a run")
-    async def start(self, data: NewRun, supervisor: Supervisor) -> RunView:
+    async def start(self, data: JSONBody[NewRun], supervisor: NamedDependency[Supervisor]) -> RunView:
         """Journal a run and drive it in the background; follow it at `/events`."""
         return await supervisor.submit(data)
 
     @get("/{run_id:str}", summary="Look at a run")
-    async def show(self, run_id: str, supervisor: Supervisor) -> RunView:
+    async def show(self, run_id: FromPath[str], supervisor: NamedDependency[Supervisor]) -> RunView:
         """What is known of a run now."""
         return await supervisor.view(run_id)
 
     @get("/{run_id:str}/events", summary="Follow a run", media_type="text/event-stream")
     async def events(
         self,
-        run_id: str,
-        supervisor: Supervisor,
-        after: Annotated[int, Parameter(ge=0, description="Only events behind this number.")] = 0,
+        run_id: FromPath[str],
+        supervisor: NamedDependency[Supervisor],
+        after: Annotated[int, QueryParameter(ge=0, description="Only events behind this number.")] = 0,
         last_event_id: Annotated[
-            int | None, Parameter(header="Last-Event-ID", ge=0, description="As `after`; goes first.")
+            int | None, HeaderParameter(name="Last-Event-ID", ge=0, description="As `after`; goes first.")
         ] = None,
     ) -> Stream:
         """Server-sent events: the journal's, each with its number as id, and the model's deltas, without one."""

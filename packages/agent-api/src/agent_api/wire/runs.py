@@ -1,6 +1,6 @@
 """A run as JSON: as a whole, and as a line of a list."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,7 +12,7 @@ from agent_core.state import Phase, RunState
 class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of `POST /api/v1/runs`."""
 
-    prompt: str
+    prompt: Annotated[str, msgspec.Meta(min_length=1, pattern=r"\S", description="What to do.")]
     session_id: str = ""
     """Runs of one session know what was said before. Empty: a new session."""
     instructions: str = ""

@@ -1,0 +1,75 @@
+"""Where a setting comes from: the order of the sources, and what a wrong one says."""
+
+from pathlib import Path
+
+import pytest
+
+from agent_api.errors import SettingsError
+from agent_api.settings import Settings, explain, load
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch, tmp_path):
+    for name in ("AGENT_MODEL", "AGENT_PORT", "AGENT_API_KEY", "AGENT_CONFIG", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def origin_of(name: str) -> tuple[object, str]:
+    return next((one.value, one.origin) for one in explain() if one.name == name)
+
+
+def test_defaults():
+    assert load() == Settings()
+
+
+def test_each_source_wins_over_the_next(clean, monkeypatch):
+    assert origin_of("model")[1] == "default"
+    (clean / "agent.toml").write_text('model = "openai:toml"\nport = 1\n')
+    assert origin_of("model") == ("openai:toml", str(clean / "agent.toml"))
+    (clean / ".env").write_text("AGENT_MODEL=openai:dotenv\n")
+    assert origin_of("model") == ("openai:dotenv", ".env")
+    monkeypatch.setenv("AGENT_MODEL", "openai:environment")
+    assert origin_of("model") == ("openai:environment", "environment")
+    assert load({"model": "openai:line"}).model == "openai:line"
+    assert load({"model": None}).model == "openai:environment"
+    assert load().port == 1
+
+
+def test_a_credential_wins_over_the_environment(clean, monkeypatch):
+    (clean / "agent_api_key").write_text("from-systemd\n")
+    monkeypatch.setenv("AGENT_API_KEY", "from-environment")
+    assert load().api_key == "from-environment"
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(clean))
+    assert load().api_key == "from-systemd"
+    assert origin_of("api_key")[1] == "credential"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("modle = 'x'", "unknown setting 'modle'"),
+        ("port = 'many'", "setting 'port'"),
+        ("model = ", "not valid TOML"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_error(clean, text, says):
+    (clean / "agent.toml").write_text(text)
+    with pytest.raises(SettingsError, match=says):
+        load()
+
+
+def test_a_wrong_environment_names_variable_and_source(monkeypatch):
+    monkeypatch.setenv("AGENT_PORT", "many")
+    with pytest.raises(SettingsError, match=r"'port' \(from environment\)"):
+        load()
+
+
+def test_the_data_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+    assert Settings().data_path() == tmp_path / "xdg" / "agent"
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/state:{tmp_path}/other")
+    assert Settings().data_path() == tmp_path / "state"
+    assert Settings(data_dir="~/here").data_path() == Path.home() / "here"
