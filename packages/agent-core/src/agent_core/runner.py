@@ -361,13 +361,15 @@ class _Drive:
 
     def _refusal(self, effect: eff.ExecuteTool, spec: ToolSpec, call: ToolCall) -> ev.Event | None:
         """Why this call is not made now, as the event that says so; None lets it run."""
-        if effect.approved:
-            return None
-        if effect.interrupted and not spec.idempotent:
+        if (
+            effect.interrupted and not spec.idempotent
+        ):  # even if it was approved: that was for running it once
             reason = (
                 f"{call.name} began before the run was interrupted and may have done its work; run it again?"
             )
             return ev.ApprovalRequested(at=self._now(), tool_call_id=call.tool_call_id, reason=reason)
+        if effect.approved:
+            return None
         decision = self.runner.policy(self.state, spec, call)
         match decision.verdict:
             case Verdict.ALLOW:
