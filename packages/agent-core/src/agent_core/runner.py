@@ -355,6 +355,8 @@ class _Drive:
                 return
             if not spec.idempotent:
                 await self.commit(ev.ToolStarted(at=self._now(), tool_call_id=call.tool_call_id))
+                if self.state.is_over:  # cancelled by another process meanwhile: the intent was not journaled
+                    return
         result = await self._run_tool(call, effect)
         back = ev.ToolFailed if result.is_error else ev.ToolReturned
         await self.commit(back(at=self._now(), result=result))
