@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import anyio
+from msgspec.structs import replace
 
 from agent_core import effects as eff
 from agent_core import events as ev
@@ -394,7 +395,10 @@ class _Drive:
             interrupted=effect.interrupted,
         )
         try:
-            return await self.runner.tools.run(call, context)
+            result = await self.runner.tools.run(call, context)
+            return replace(
+                result, tool_call_id=call.tool_call_id
+            )  # a wrong id would be stale: called for ever
         except Exception as error:  # noqa: BLE001  # a broken tool runner must not take its siblings' results along
             content = f"The tool crashed: {type(error).__name__}: {error}"
             return ToolResult(tool_call_id=call.tool_call_id, content=content, error="crashed")
