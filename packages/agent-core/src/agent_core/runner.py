@@ -280,13 +280,17 @@ class _Drive:
                 return None
 
     async def read_commands(self) -> None:
-        """Take in what others appended. Anything but a command means that another runner drives this run."""
+        """Take in what others appended. Anything but a command means that another runner drives this run.
+
+        An event of this writer is one whose append was cut off after it was written.
+        """
         before = self.state.seq
         async for stored in self.runner.journal.read(self.state.run_id, after=before):
-            if not isinstance(stored.event, ev.COMMANDS):
+            if stored.writer != self.writer and not isinstance(stored.event, ev.COMMANDS):
                 raise JournalConflictError(self.state.run_id, before, stored.seq)
-            self.notify((stored.event,))
             self.state = evolve(self.state, stored.event)
+            for observer in self.observers:
+                observer.on_event(stored, self.state)
 
     def notify(self, events: Sequence[ev.Event]) -> None:
         """Tell the observers what is in the journal now."""
