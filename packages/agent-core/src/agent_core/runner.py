@@ -340,12 +340,17 @@ class _Drive:
             await self.commit(ev.ModelFailed(at=self._now(), code="refused", reason=str(error)))
 
     async def _ask(self, request: ModelRequest, *, visible: bool) -> Completion:
-        async for item in self.runner.model.stream(request):
-            if isinstance(item, Completion):
-                return item
-            if visible:
-                for observer in self.observers:
-                    observer.on_delta(self.state.run_id, item)
+        stream = self.runner.model.stream(request)
+        try:
+            async for item in stream:
+                if isinstance(item, Completion):
+                    return item
+                if visible:
+                    for observer in self.observers:
+                        observer.on_delta(self.state.run_id, item)
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()  # now, not when it is collected
         raise ModelUnavailableError(
             f"model {self.runner.model.profile.name!r} ended its reply without completing it; resume the run"
         )
