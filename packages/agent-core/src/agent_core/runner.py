@@ -207,9 +207,12 @@ class _Drive:
                 await self.perform(effects[0])
                 continue
             places = anyio.CapacityLimiter(MAX_PARALLEL_TOOLS)
-            async with anyio.create_task_group() as tasks:
-                for effect in effects:
-                    tasks.start_soon(self._perform_in, places, effect)
+            try:
+                async with anyio.create_task_group() as tasks:
+                    for effect in effects:
+                        tasks.start_soon(self._perform_in, places, effect)
+            except ExceptionGroup as group:  # callers wait for the error itself, as from a single effect
+                raise group.exceptions[0] from group
 
     async def _perform_in(self, places: anyio.CapacityLimiter, effect: eff.Effect) -> None:
         async with places:
