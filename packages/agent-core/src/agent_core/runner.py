@@ -148,19 +148,28 @@ class Runner:
         """Drive a run and iterate over what happens: every event once it is journaled, and the model's deltas.
 
         A slow reader loses deltas, never events. Leaving the block ends the drive; the run can be driven again.
+        What ends the drive is raised at the end of the block: see `drive`.
         """
         feed = Feed()
 
         async def drive() -> None:
             try:
                 await self.drive(run_id, observers=(feed,))
+            except Exception as error:  # noqa: BLE001  # raised below, once the reader has what came before
+                failures.append(error)
             finally:
                 feed.close()
 
+        failures: list[Exception] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(drive)
-            yield aiter(feed)
+            try:
+                yield aiter(feed)
+            except Exception as error:  # noqa: BLE001  # the reader's own, kept out of an exception group
+                failures.insert(0, error)
             tasks.cancel_scope.cancel()
+        if failures:
+            raise failures[0]
 
     async def send(self, run_id: str, command: ev.Event) -> RunState:
         """Append a person's command (approval, denial, input, cancellation); drive the run afterwards.
