@@ -70,7 +70,7 @@ class Runner:
         self.observers = observers
         self.clock = clock or SystemClock()
         self.ids = ids or SystemIds()
-        self._driven: dict[str, anyio.CancelScope] = {}
+        self._driven: dict[str, set[_Drive]] = {}
 
     async def start(
         self,
@@ -121,13 +121,16 @@ class Runner:
             JournalError: the storage failed, or another runner drives this run.
         """
         drive = _Drive(self, await self.load(run_id), observers)
-        with anyio.CancelScope() as scope:
-            self._driven[run_id] = scope
-            try:
+        drives = self._driven.setdefault(run_id, set())
+        drives.add(drive)
+        try:
+            with drive.scope:
                 await drive.until_rest()
-            finally:
+        finally:
+            drives.discard(drive)
+            if not drives:
                 self._driven.pop(run_id, None)
-        if scope.cancelled_caught:
+        if drive.scope.cancelled_caught:
             await drive.read_commands()
         return drive.state
 
@@ -187,11 +190,13 @@ class Runner:
                 await self.journal.append(run_id, drive.state.seq, (command,), writer=drive.writer)
             except JournalConflictError:
                 continue  # the run moved on: look again whether the command still fits
-            scope = self._driven.get(run_id)
-            if scope is None:
+            drives = self._driven.get(run_id, ())
+            for live in drives:  # it reads the command and tells its observers
+                live.has_commands = True
+                if isinstance(command, ev.RunCancelled):
+                    live.scope.cancel()
+            if not drives:
                 drive.notify((command,))
-            elif isinstance(command, ev.RunCancelled):
-                scope.cancel()  # the drive reads the command as it ends, and tells its observers
             return after
 
     async def cancel(self, run_id: str, *, by: str, reason: str = "") -> RunState:
@@ -207,10 +212,20 @@ class _Drive:
         self.state = state
         self.observers = (*runner.observers, *observers)
         self.writer = runner.ids.new("writer")
+        self.scope = anyio.CancelScope()
+        self.has_commands = False
+        """True: a person's command is in the journal that this drive may not have read."""
         self._appending = anyio.Lock()
 
     async def until_rest(self) -> None:
         """Perform what is owed, until that is nothing but a person's decision."""
+        await self._perform_all()
+        while self.has_commands:
+            self.has_commands = False
+            await self.read_commands()
+            await self._perform_all()
+
+    async def _perform_all(self) -> None:
         while effects := [effect for effect in owed(self.state) if not isinstance(effect, eff.AwaitDecision)]:
             if len(effects) == 1:
                 await self.perform(effects[0])
