@@ -59,7 +59,8 @@ class GroupCommit(Generic[Item, Outcome]):
                 if not future.done():
                     future.set_exception(error)
             self._waiting = []
-            raise
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._committing = None
 

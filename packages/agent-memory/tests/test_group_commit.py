@@ -1,0 +1,115 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from agent_memory.group_commit import GroupCommit
+
+
+class Ledger:
+    """A commit that can be held up; `batches` records what it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def commit(self, items: Sequence[int]) -> Sequence[int | Exception]:
+        self.batches.append(list(items))
+        self.open.wait(5)
+        if -1 in items:
+            raise RuntimeError("broken")
+        return [item * 10 if item else ValueError("zero") for item in items]
+
+
+@pytest.fixture
+def ledger():
+    return Ledger()
+
+
+@pytest.fixture
+def commits(ledger):
+    with ThreadPoolExecutor(1) as thread:
+        yield GroupCommit[int, int](thread, ledger.commit)
+        ledger.open.set()
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110  # a thread brings it about
+        await asyncio.sleep(0.001)
+
+
+async def test_what_one_round_of_the_loop_submits_is_one_commit(commits, ledger):
+    assert await asyncio.gather(*map(commits.submit, (1, 2, 3))) == [10, 20, 30]
+    assert ledger.batches == [[1, 2, 3]]
+
+
+async def test_what_arrives_during_a_commit_shares_the_next(commits, ledger):
+    ledger.open.clear()
+    first = asyncio.create_task(commits.submit(1))
+    await until(lambda: ledger.batches)
+    others = [asyncio.create_task(commits.submit(item)) for item in (2, 3)]
+    await asyncio.sleep(0)
+    others.append(asyncio.create_task(commits.submit(4)))
+    await asyncio.sleep(0)
+    ledger.open.set()
+    assert await asyncio.gather(first, *others) == [10, 20, 30, 40]
+    assert ledger.batches == [[1], [2, 3, 4]]
+
+
+async def test_an_error_is_its_items_alone(commits):
+    one, zero, two = await asyncio.gather(*map(commits.submit, (1, 0, 2)), return_exceptions=True)
+    assert (one, two) == (10, 20)
+    assert isinstance(zero, ValueError)
+
+
+async def test_an_item_whose_caller_left_before_its_commit_is_dropped(commits, ledger):
+    ledger.open.clear()
+    first = asyncio.create_task(commits.submit(1))
+    await until(lambda: ledger.batches)
+    gone, kept = asyncio.create_task(commits.submit(2)), asyncio.create_task(commits.submit(3))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.sleep(0)
+    ledger.open.set()
+    assert await kept == 30
+    assert await first == 10
+    assert ledger.batches == [[1], [3]]
+
+
+async def test_a_caller_that_leaves_during_its_commit_hinders_nobody(commits, ledger):
+    ledger.open.clear()
+    tasks = [asyncio.create_task(commits.submit(item)) for item in (1, 2)]
+    await until(lambda: ledger.batches)
+    tasks[0].cancel()
+    ledger.open.set()
+    assert await tasks[1] == 20
+    assert tasks[0].cancelled()
+    assert await commits.submit(3) == 30
+
+
+async def test_a_commit_that_breaks_its_promise_leaves_nobody_waiting(commits, ledger):
+    ledger.open.clear()
+    broken = asyncio.create_task(commits.submit(-1))
+    await until(lambda: ledger.batches)
+    behind = asyncio.create_task(commits.submit(1))
+    await asyncio.sleep(0)
+    ledger.open.set()
+    outcomes = await asyncio.gather(broken, behind, return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["broken", "broken"]
+    assert await commits.submit(2) == 20
+
+
+async def test_drained_waits_for_what_is_under_way(commits, ledger):
+    await commits.drained()
+    ledger.open.clear()
+    task = asyncio.create_task(commits.submit(1))
+    await until(lambda: ledger.batches)
+    drained = asyncio.create_task(commits.drained())
+    await asyncio.sleep(0.01)
+    assert not drained.done()
+    ledger.open.set()
+    await drained
+    assert await task == 10
