@@ -13,6 +13,9 @@ from agent_skills import hookspecs
 from agent_skills.errors import DuplicateSkillError, PluginRefusedError, SkillError
 from agent_skills.skill import AnySkill, Skill
 
+MAX_REASON_CHARS = 400
+"""Characters of a foreign exception that a report shows."""
+
 
 class SkillRegistry:
     """The registered plugins and their skills. Belongs to one event loop; not for several threads at once."""
@@ -130,4 +133,5 @@ def reason_of(error: BaseException) -> str:
     """An exception in one line, for reports: its own words if it is ours, else its type as well."""
     if isinstance(error, SkillError):
         return str(error)
-    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
+    text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
+    return text if len(text) <= MAX_REASON_CHARS else f"{text[:MAX_REASON_CHARS]}..."

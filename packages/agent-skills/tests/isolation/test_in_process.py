@@ -1,0 +1,113 @@
+"""Deadlines, threads and cancellation."""
+
+import contextlib
+import threading
+import time
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from agent_skills import skill
+from agent_skills.errors import SkillBusyError, SkillTimeoutError
+from agent_skills.isolation.in_process import MAX_THREADS_PER_SKILL, InProcess
+
+
+@skill(timeout_s=0.05)
+async def sleep_for_ever() -> None:
+    """Sleep."""
+    await anyio.sleep_forever()
+
+
+class Blocking:
+    """A sync skill that blocks until it is let go."""
+
+    def __init__(self, timeout_s):
+        self.go = threading.Event()
+        self.ended = 0
+        self.skill = skill(name="block", timeout_s=timeout_s)(self.block)
+
+    def block(self) -> str:
+        """Block."""
+        self.go.wait(10)
+        self.ended += 1
+        return "late"
+
+
+@pytest.fixture
+def blocking():
+    made = []
+
+    def make(timeout_s=0.05):
+        made.append(Blocking(timeout_s))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.go.set()
+
+
+async def test_an_async_skill_is_stopped_at_its_deadline():
+    started = time.perf_counter()
+    with pytest.raises(SkillTimeoutError, match=r"sleep_for_ever did not finish within 0\.05 s"):
+        await InProcess().call(sleep_for_ever, {})
+    assert time.perf_counter() - started < 2
+
+
+async def test_a_sync_skill_is_left_behind_at_its_deadline(blocking):
+    block = blocking()
+    started = time.perf_counter()
+    with pytest.raises(SkillTimeoutError):
+        await InProcess().call(block.skill, {})
+    assert time.perf_counter() - started < 2
+    assert not block.ended
+
+
+async def test_a_sync_skill_does_not_block_the_loop(blocking):
+    block = blocking(timeout_s=5)
+    seen = []
+    async with anyio.create_task_group() as tasks:
+
+        async def call():
+            seen.append(await InProcess().call(block.skill, {}))
+
+        tasks.start_soon(call)
+        await anyio.sleep(0.02)
+        block.go.set()
+    assert seen == ["late"]
+
+
+async def test_threads_left_behind_are_bounded_and_forgotten_once_they_end(blocking):
+    block = blocking(timeout_s=0.2)
+    level = InProcess()
+    failures = []
+
+    async def call():
+        try:
+            await level.call(block.skill, {})
+        except SkillTimeoutError as error:
+            failures.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(MAX_THREADS_PER_SKILL):
+            tasks.start_soon(call)
+    assert len(failures) == MAX_THREADS_PER_SKILL
+    with pytest.raises(SkillBusyError, match=f"{MAX_THREADS_PER_SKILL} calls of block are still running"):
+        await level.call(block.skill, {})
+    block.go.set()
+    with anyio.fail_after(5):
+        while "late" not in failures:
+            with contextlib.suppress(SkillBusyError):
+                failures.append(await level.call(block.skill, {}))
+            await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+async def test_cancellation_passes_through(kind, blocking):
+    called = sleep_for_ever if kind == "async" else blocking(timeout_s=5).skill
+    ended = []
+    with anyio.move_on_after(0.02) as scope:
+        await InProcess().call(called, {})
+        ended.append("never")
+    assert scope.cancelled_caught
+    assert not ended
