@@ -48,6 +48,9 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="c
     """Hold the reply to one of these texts, without quotes around it."""
 
     values: tuple[str, ...]
+    log_weights: tuple[float, ...] = ()
+    """What is known before the model is asked: for each value a number <= 0 that an engine which compares likelihoods
+    adds to the value's own; others ignore it. Empty: nothing is known."""
 
 
 class Grammar(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="grammar"):
@@ -63,6 +66,9 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One question to a model."""
 
     messages: Sequence[Message]
+    raw: bool = False
+    """True: the model continues the text of the messages as it stands, without a chat template. An engine that cannot
+    do so asks in chat."""
     tools: Sequence[ToolSpec] = ()
     tool_choice: Literal["auto", "required", "none"] = "auto"
     constraint: Constraint | None = None

@@ -43,18 +43,28 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     `result`. Empty: the result itself is the answer."""
 
 
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """The values that one argument may take, as a skill read them in the request before any model is asked."""
+
+    argument: str
+    values: tuple[str, ...]
+    log_weights: tuple[float, ...] = ()
+    """For each value a number <= 0: the larger, the likelier it is by the examples. Empty: nothing is known."""
+
+
 class ToolOffer(msgspec.Struct, frozen=True, kw_only=True):
     """A tool proposed for one request, best first: what `ToolRunner.specs(query)` returns."""
 
     spec: ToolSpec
-    score: float
-    """How well the tool fits the request, 0 to 1; a tool under the runner's threshold for "none" is not proposed."""
+    score: float = 0.0
+    """How well the tool fits the request, 0 to 1."""
     proposed: bool = False
-    """True for the one tool that a router would call. Only the routed mode looks at it."""
+    """True for the one tool that a router would call. Only the routed mode looks at this and what follows."""
+    request: str = ""
+    """The request as the skill rewrote it for the model, such as digits for number words. Empty: as it stands."""
     shots: tuple[ToolExample, ...] = ()
-    """The examples nearest to the request, nearest first."""
-    choices: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """What the skill itself read from the request: for an argument, the values that it may take."""
+    """The examples nearest to the request, nearest first, rewritten in the same way."""
+    readings: tuple[Reading, ...] = ()
 
 
 class ToolCall(

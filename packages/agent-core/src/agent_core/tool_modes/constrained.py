@@ -11,8 +11,8 @@ import msgspec
 
 from agent_core.chat import Completion, JsonSchema, ModelRequest
 from agent_core.json_types import JsonObject
-from agent_core.messages import Message, Text, assistant, user
-from agent_core.tool_modes.turn import Ask, Turn, TurnOutcome, TurnView
+from agent_core.messages import Message, assistant
+from agent_core.tool_modes.turn import Ask, Turn, TurnOutcome, TurnView, readable
 from agent_core.tools import ToolCall, ToolOffer
 
 MAX_ANSWER_CHARS = 2_000
@@ -22,10 +22,10 @@ MAX_SHOTS = 6
 def constrained(view: TurnView) -> Turn:
     """One question, held to the union of the offered tools and an answer; without tools, a free answer."""
     if not view.offers:
-        completion = yield Ask(request=ModelRequest(messages=_readable(view.conversation())))
+        completion = yield Ask(request=ModelRequest(messages=readable(view.conversation())))
         return _outcome(completion, completion.message)
     request = ModelRequest(
-        messages=_readable(view.conversation(_preface(view.offers))),
+        messages=readable(view.conversation(_preface(view.offers))),
         constraint=JsonSchema(schema=_union(view.offers), name="tool_or_answer"),
     )
     completion = yield Ask(request=request, visible=False)
@@ -95,25 +95,3 @@ def _parsed(text: str, turn: int) -> Message:
         return assistant(reply.answer or text)
     call = ToolCall(tool_call_id=f"call_{turn}", name=reply.tool, arguments=reply.arguments)
     return Message(role="assistant", parts=(call,))
-
-
-def _readable(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """Calls and results as text: a model without a tool format has no other words for them."""
-    return tuple(_as_text(message) for message in messages)
-
-
-def _as_text(message: Message) -> Message:
-    if message.role == "tool":
-        results = "\n".join(
-            ("The tool failed: " if result.is_error else "Result of the tool: ") + result.content
-            for result in message.tool_results
-        )
-        notes = message.text
-        return user(
-            "\n".join(text for text in (results, notes, "Now answer the question with this.") if text)
-        )
-    if message.tool_calls:
-        calls = (json.dumps({"tool": c.name, "arguments": c.arguments}) for c in message.tool_calls)
-        texts = (part.text for part in message.parts if isinstance(part, Text))
-        return assistant("\n".join((*texts, *calls)))
-    return message

@@ -1,21 +1,42 @@
 """Routed mode, for the smallest models: similarity proposes the tool, the model fills one argument at a time.
 
 Left alone, a 135M model picks the right tool for 25 to 40 % of simple prompts, schema or not. So the tool comes from
-the runner's router (`ToolOffer.proposed`), each argument is asked for as a bare value under a constraint, with the
-nearest examples as shots, and the answer is composed from the result by the skill's template.
+the runner's router (`ToolOffer.proposed`), each argument is asked for as a bare value under a constraint, behind
+lines of `request => value` for the nearest examples, and the answer is composed from the result by the skill's
+template. Lines that the model continues worked better than turns of a chat, and are read faster.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import cast
+
+import msgspec
 
 from agent_core.chat import Choice, Constraint, Grammar, ModelRequest
 from agent_core.json_types import JsonObject
 from agent_core.messages import FinishReason, Message, Usage, assistant, system, user
-from agent_core.tool_modes.turn import Ask, Turn, TurnOutcome, TurnView
-from agent_core.tools import ToolCall, ToolOffer, ToolResult
+from agent_core.tool_modes.turn import Ask, Turn, TurnOutcome, TurnView, readable
+from agent_core.tools import Reading, ToolCall, ToolOffer, ToolResult
 
-MAX_ANSWER_TOKENS = 160
+MAX_ANSWER_TOKENS = 120
 MAX_VALUE_TOKENS = 48
+MAX_SHOTS = 8
+
+SMALL_TALK = (
+    ("hello", "Hello! How can I help you?"),
+    ("What is the capital of Germany?", "The capital of Germany is Berlin."),
+    ("vbnm tyu zzk", "Sorry, I did not understand that. Could you say it in other words?"),
+    ("I feel great today", "That is nice to hear!"),
+    ("Who wrote Hamlet?", "Hamlet was written by William Shakespeare."),
+    ("thanks", "You are welcome!"),
+    ("??!", "Sorry, I did not understand that. Could you say it in other words?"),
+    (
+        "Tell me something about dogs",
+        "Dogs are loyal animals that have lived with people for thousands of years.",
+    ),
+)
+"""Turns that come before every free answer: they halve its length and lift simple knowledge from 6 to 9 of 10. Always
+the same, so that the engine reads them once."""
 
 
 def routed(view: TurnView) -> Turn:
@@ -31,8 +52,10 @@ def routed(view: TurnView) -> Turn:
 
 
 def _answered(view: TurnView) -> Turn:
+    examples = [turn for asked, said in SMALL_TALK for turn in (user(asked), assistant(said))]
+    instructions = (system(view.instructions),) if view.instructions else ()
     request = ModelRequest(
-        messages=view.conversation(),
+        messages=(*instructions, *examples, *readable(view.messages)),
         max_output_tokens=MAX_ANSWER_TOKENS,
         temperature=0.0,
         repeat_penalty=1.1,
@@ -49,16 +72,18 @@ def _answered(view: TurnView) -> Turn:
 def _called(view: TurnView, offer: ToolOffer, text: str) -> Turn:
     arguments: dict[str, object] = {}
     usage, model = Usage(), view.profile.name
-    choices = dict(offer.choices)
-    for name, schema in _to_fill(offer, choices):
+    readings = {reading.argument: reading for reading in offer.readings}
+    for name, schema in _to_fill(offer, readings):
         request = ModelRequest(
-            messages=_shots(offer, name, text),
-            constraint=_constraint(schema, choices.get(name, ())),
+            messages=(user(_lines(offer, name, offer.request or text)),),
+            raw=True,
+            constraint=_constraint(schema, readings.get(name)),
             max_output_tokens=MAX_VALUE_TOKENS,
             temperature=0.0,
+            stop=("\n",),
         )
         completion = yield Ask(request=request, visible=False)
-        arguments[name] = _value(completion.message.text, schema)
+        arguments[name] = _value(completion.message.text.strip(), schema)
         usage, model = usage + completion.usage, completion.model
     call = ToolCall(tool_call_id=f"call_{view.turn}", name=offer.spec.name, arguments=arguments)
     return TurnOutcome(
@@ -69,29 +94,30 @@ def _called(view: TurnView, offer: ToolOffer, text: str) -> Turn:
     )
 
 
-def _to_fill(
-    offer: ToolOffer, choices: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """The arguments to ask for: those required, and those for which the skill read choices from the request."""
+def _to_fill(offer: ToolOffer, readings: Mapping[str, Reading]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The arguments to ask for: those required, and those for which the skill read values in the request."""
     schema = offer.spec.parameters
     properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties", {}))
     required = cast("Sequence[str]", schema.get("required", ()))
     for name, argument in properties.items():
-        if name in required or choices.get(name):
+        if name in required or name in readings:
             yield name, argument
 
 
-def _shots(offer: ToolOffer, argument: str, text: str) -> tuple[Message, ...]:
-    messages = [system(f"Write the {argument} for {offer.spec.name}.")]
-    for shot in reversed(offer.shots):
-        if argument in shot.arguments:
-            messages += [user(shot.utterance), assistant(str(shot.arguments[argument]))]
-    return (*messages, user(text))
+def _lines(offer: ToolOffer, argument: str, request: str) -> str:
+    """The shots, the nearest last, and the request for the model to go on with. In lower case, as people type."""
+    shots = [shot for shot in offer.shots if argument in shot.arguments][:MAX_SHOTS]
+    lines = [f"{_one_line(shot.utterance)} => {shot.arguments[argument]}\n" for shot in reversed(shots)]
+    return "".join(lines) + f"{_one_line(request)} => "
 
 
-def _constraint(schema: JsonObject, choices: Sequence[str]) -> Constraint:
-    if choices:
-        return Choice(values=tuple(choices))
+def _one_line(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _constraint(schema: JsonObject, reading: Reading | None) -> Constraint:
+    if reading is not None:
+        return Choice(values=reading.values, log_weights=reading.log_weights)
     enum = schema.get("enum")
     if isinstance(enum, list):
         return Choice(values=tuple(str(value) for value in cast("list[object]", enum)))
@@ -107,15 +133,11 @@ _GRAMMARS = {
 
 
 def _value(text: str, schema: JsonObject) -> object:
-    match schema.get("type"):
-        case "integer":
-            return int(text)
-        case "number":
-            return float(text)
-        case "boolean":
-            return text == "true"
-        case _:
-            return text.strip()
+    """The text as the schema's type; text that does not fit stays text, and the skill says what is wrong with it."""
+    if schema.get("type") in {"integer", "number", "boolean"}:
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(text)
+    return text
 
 
 def _composed(view: TurnView, results: Sequence[ToolResult]) -> str:
