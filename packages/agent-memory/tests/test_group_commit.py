@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -25,28 +25,32 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger():
+def ledger() -> Ledger:
     return Ledger()
 
 
 @pytest.fixture
-def commits(ledger):
+def commits(ledger: Ledger) -> Generator[GroupCommit[int, int]]:
     with ThreadPoolExecutor(1) as thread:
         yield GroupCommit[int, int](thread, ledger.commit)
         ledger.open.set()
 
 
-async def until(condition):
+async def until(condition: Callable[[], object]) -> None:
     while not condition():  # noqa: ASYNC110  # a thread brings it about
         await asyncio.sleep(0.001)
 
 
-async def test_what_one_round_of_the_loop_submits_is_one_commit(commits, ledger):
+async def test_what_one_round_of_the_loop_submits_is_one_commit(
+    commits: GroupCommit[int, int], ledger: Ledger
+) -> None:
     assert await asyncio.gather(*map(commits.submit, (1, 2, 3))) == [10, 20, 30]
     assert ledger.batches == [[1, 2, 3]]
 
 
-async def test_what_arrives_during_a_commit_shares_the_next(commits, ledger):
+async def test_what_arrives_during_a_commit_shares_the_next(
+    commits: GroupCommit[int, int], ledger: Ledger
+) -> None:
     ledger.open.clear()
     first = asyncio.create_task(commits.submit(1))
     await until(lambda: ledger.batches)
@@ -59,13 +63,15 @@ async def test_what_arrives_during_a_commit_shares_the_next(commits, ledger):
     assert ledger.batches == [[1], [2, 3, 4]]
 
 
-async def test_an_error_is_its_items_alone(commits):
+async def test_an_error_is_its_items_alone(commits: GroupCommit[int, int]) -> None:
     one, zero, two = await asyncio.gather(*map(commits.submit, (1, 0, 2)), return_exceptions=True)
     assert (one, two) == (10, 20)
     assert isinstance(zero, ValueError)
 
 
-async def test_an_item_whose_caller_left_before_its_commit_is_dropped(commits, ledger):
+async def test_an_item_whose_caller_left_before_its_commit_is_dropped(
+    commits: GroupCommit[int, int], ledger: Ledger
+) -> None:
     ledger.open.clear()
     first = asyncio.create_task(commits.submit(1))
     await until(lambda: ledger.batches)
@@ -79,7 +85,9 @@ async def test_an_item_whose_caller_left_before_its_commit_is_dropped(commits, l
     assert ledger.batches == [[1], [3]]
 
 
-async def test_a_caller_that_leaves_during_its_commit_hinders_nobody(commits, ledger):
+async def test_a_caller_that_leaves_during_its_commit_hinders_nobody(
+    commits: GroupCommit[int, int], ledger: Ledger
+) -> None:
     ledger.open.clear()
     tasks = [asyncio.create_task(commits.submit(item)) for item in (1, 2)]
     await until(lambda: ledger.batches)
@@ -90,7 +98,9 @@ async def test_a_caller_that_leaves_during_its_commit_hinders_nobody(commits, le
     assert await commits.submit(3) == 30
 
 
-async def test_a_commit_that_breaks_its_promise_leaves_nobody_waiting(commits, ledger):
+async def test_a_commit_that_breaks_its_promise_leaves_nobody_waiting(
+    commits: GroupCommit[int, int], ledger: Ledger
+) -> None:
     ledger.open.clear()
     broken = asyncio.create_task(commits.submit(-1))
     await until(lambda: ledger.batches)
@@ -102,7 +112,7 @@ async def test_a_commit_that_breaks_its_promise_leaves_nobody_waiting(commits, l
     assert await commits.submit(2) == 20
 
 
-async def test_drained_waits_for_what_is_under_way(commits, ledger):
+async def test_drained_waits_for_what_is_under_way(commits: GroupCommit[int, int], ledger: Ledger) -> None:
     await commits.drained()
     ledger.open.clear()
     task = asyncio.create_task(commits.submit(1))

@@ -1,8 +1,10 @@
+# ruff: noqa: ASYNC240  # a test may wait for its own small files
 import asyncio
 import sqlite3
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +18,11 @@ RUN = a_run("r")
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "runs.db"
 
 
-def execute(path, *statements):
+def execute(path: Path, *statements: str) -> None:
     connection = sqlite3.connect(path)
     for statement in statements:
         connection.execute(statement)
@@ -28,7 +30,7 @@ def execute(path, *statements):
     connection.close()
 
 
-async def test_what_is_closed_is_there_when_opened_again(path):
+async def test_what_is_closed_is_there_when_opened_again(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         await journal.append("r", 0, RUN[:2], writer="w")
     async with await SqliteJournal.open(str(path)) as journal:
@@ -37,7 +39,7 @@ async def test_what_is_closed_is_there_when_opened_again(path):
     assert [file.name for file in path.parent.iterdir()] == ["runs.db"]
 
 
-async def test_created_files_are_private(tmp_path):
+async def test_created_files_are_private(tmp_path: Path) -> None:
     path = tmp_path / "state" / "agent" / "runs.db"
     async with await SqliteJournal.open(path) as journal:
         await journal.append("r", 0, RUN, writer="w")
@@ -47,21 +49,21 @@ async def test_created_files_are_private(tmp_path):
     assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o700
 
 
-async def test_the_mode_of_an_existing_file_is_left_alone(path):
+async def test_the_mode_of_an_existing_file_is_left_alone(path: Path) -> None:
     path.touch(mode=0o640)
     path.chmod(0o640)
     await (await SqliteJournal.open(path)).close()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-async def test_commits_wait_for_the_disk(path):
+async def test_commits_wait_for_the_disk(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         connection = journal._writer._connection
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-async def test_a_closed_journal_says_so(path):
+async def test_a_closed_journal_says_so(path: Path) -> None:
     journal = await SqliteJournal.open(path)
     append = asyncio.create_task(journal.append("r", 0, RUN, writer="w"))
     await asyncio.sleep(0)
@@ -74,7 +76,7 @@ async def test_a_closed_journal_says_so(path):
         await stored(journal, "r")
 
 
-async def test_a_newer_file_is_refused_untouched(path):
+async def test_a_newer_file_is_refused_untouched(path: Path) -> None:
     await (await SqliteJournal.open(path)).close()
     execute(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = path.read_bytes()
@@ -87,7 +89,7 @@ async def test_a_newer_file_is_refused_untouched(path):
 
 
 @pytest.mark.parametrize("version", [0, SCHEMA_VERSION])
-async def test_the_database_of_another_program_is_refused_untouched(path, version):
+async def test_the_database_of_another_program_is_refused_untouched(path: Path, version: int) -> None:
     execute(path, "CREATE TABLE bookmarks (url)", f"PRAGMA user_version = {version}")
     before = path.read_bytes()
     with pytest.raises(JournalUnavailableError, match="something else"):
@@ -95,7 +97,7 @@ async def test_the_database_of_another_program_is_refused_untouched(path, versio
     assert path.read_bytes() == before
 
 
-async def test_what_is_no_database_is_refused_untouched(path):
+async def test_what_is_no_database_is_refused_untouched(path: Path) -> None:
     path.write_bytes(b"These are my notes. " * 200)
     with pytest.raises(JournalUnavailableError, match="is no SQLite database") as raised:
         await SqliteJournal.open(path)
@@ -103,7 +105,7 @@ async def test_what_is_no_database_is_refused_untouched(path):
     assert path.read_bytes() == b"These are my notes. " * 200
 
 
-async def test_a_damaged_file_says_so(path):
+async def test_a_damaged_file_says_so(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         for number in range(50):
             await journal.append(f"r{number}", 0, a_run(f"r{number}"), writer="w")
@@ -117,7 +119,7 @@ async def test_a_damaged_file_says_so(path):
             await journal.append("new", 0, RUN, writer="w")
 
 
-async def test_an_event_of_a_later_version_says_so(path):
+async def test_an_event_of_a_later_version_says_so(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         await journal.append("r", 0, RUN, writer="w")
         execute(
@@ -128,7 +130,7 @@ async def test_an_event_of_a_later_version_says_so(path):
         assert await journal.append("r", 5, (), writer="w") == 5
 
 
-async def test_a_folder_in_the_way_says_so(tmp_path):
+async def test_a_folder_in_the_way_says_so(tmp_path: Path) -> None:
     with pytest.raises(JournalUnavailableError, match="cannot be opened"):
         await SqliteJournal.open(tmp_path)
     (tmp_path / "file").touch()
@@ -136,7 +138,7 @@ async def test_a_folder_in_the_way_says_so(tmp_path):
         await SqliteJournal.open(tmp_path / "file" / "runs.db")
 
 
-async def test_a_locked_file_fails_after_the_time_given_and_works_again(path):
+async def test_a_locked_file_fails_after_the_time_given_and_works_again(path: Path) -> None:
     async with await SqliteJournal.open(path, busy_timeout_s=0.05) as journal:
         await journal.append("r", 0, RUN[:1], writer="w")
         other = sqlite3.connect(path, isolation_level=None)
@@ -149,7 +151,7 @@ async def test_a_locked_file_fails_after_the_time_given_and_works_again(path):
         assert await journal.append("r", 1, RUN[1:], writer="w") == 5
 
 
-async def test_two_journals_on_one_file_see_each_other(path):
+async def test_two_journals_on_one_file_see_each_other(path: Path) -> None:
     async with await SqliteJournal.open(path) as one, await SqliteJournal.open(path) as two:
         await one.append("r", 0, RUN[:1], writer="one")
         with pytest.raises(JournalConflictError):
@@ -163,7 +165,7 @@ async def test_two_journals_on_one_file_see_each_other(path):
         assert await events(one, "r") == await events(two, "r") == RUN
 
 
-async def test_a_new_file_may_be_opened_by_many_processes_at_once(path):
+async def test_a_new_file_may_be_opened_by_many_processes_at_once(path: Path) -> None:
     program = (
         "import asyncio, sys; from agent_memory import SqliteJournal; "
         "from agent_core.testing.conformance.journal import a_run\n"
@@ -182,7 +184,7 @@ async def test_a_new_file_may_be_opened_by_many_processes_at_once(path):
         assert {head.run_id for head in await heads(journal)} == {"0", "1", "2", "3"}
 
 
-async def test_a_cancelled_append_is_there_whole_or_not_at_all(path):
+async def test_a_cancelled_append_is_there_whole_or_not_at_all(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         lengths = set()
         for number in range(60):
@@ -199,7 +201,7 @@ async def test_a_cancelled_append_is_there_whole_or_not_at_all(path):
 
 
 @pytest.mark.parametrize(("run_id", "writer"), [("\ud800", "w"), ("r", "\ud800")])
-async def test_what_is_no_text_fails_alone(path, run_id, writer):
+async def test_what_is_no_text_fails_alone(path: Path, run_id: str, writer: str) -> None:
     async with await SqliteJournal.open(path) as journal:
         bad, good = await asyncio.gather(
             journal.append(run_id, 0, RUN, writer=writer),
@@ -210,7 +212,7 @@ async def test_what_is_no_text_fails_alone(path, run_id, writer):
         assert good == 5
 
 
-async def test_reading_does_not_wait_for_a_writer(path):
+async def test_reading_does_not_wait_for_a_writer(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         await journal.append("r", 0, RUN, writer="w")
         other = sqlite3.connect(path, isolation_level=None)
@@ -223,7 +225,7 @@ async def test_reading_does_not_wait_for_a_writer(path):
         assert await append == 6
 
 
-async def test_the_event_loop_waits_for_nobody(path):
+async def test_the_event_loop_waits_for_nobody(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -235,7 +237,7 @@ async def test_the_event_loop_waits_for_nobody(path):
         await append
 
 
-def test_an_event_loop_that_ends_without_closing_leaves_no_thread_behind(path):
+def test_an_event_loop_that_ends_without_closing_leaves_no_thread_behind(path: Path) -> None:
     program = (
         "import asyncio, sys; from agent_memory import SqliteJournal; "
         "from agent_core.testing.conformance.journal import a_run\n"

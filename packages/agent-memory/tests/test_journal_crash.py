@@ -16,7 +16,7 @@ import asyncio, os, sys
 from agent_core.testing.conformance.journal import a_run
 from agent_memory import SqliteJournal
 
-async def write(journal, task):
+async def write(journal: Counting, task) -> None:
     for number in range(1_000_000):
         run_id = f"{sys.argv[2]}-{task}-{number}"
         run = a_run(run_id, text=run_id * 100)
@@ -24,7 +24,7 @@ async def write(journal, task):
             last = await journal.append(run_id, start, run[start:end], writer="w")
             os.write(1, f"{run_id} {last}\\n".encode())
 
-async def main():
+async def main() -> None:
     async with await SqliteJournal.open(sys.argv[1]) as journal:
         await asyncio.gather(*(write(journal, task) for task in range(8)))
 
@@ -50,7 +50,7 @@ def kill_after(path: Path, child_name: str, lines: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("lines", [1, 20, 300, 1_500])
-async def test_what_was_acknowledged_survives_a_kill(tmp_path, lines):
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path, lines: int) -> None:
     path = tmp_path / "runs.db"
     acknowledged = kill_after(path, "first", lines)
     acknowledged |= kill_after(path, "second", lines)  # starts on what the first left behind

@@ -1,6 +1,9 @@
+# ruff: noqa: ASYNC240  # a test may wait for its own small files
 import contextlib
 import os
 import subprocess
+from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,7 @@ from agent_memory import SqliteJournal
 
 
 @contextlib.contextmanager
-def file_system(folder, options):
+def file_system(folder: Path, options: str) -> Generator[Path]:
     folder.mkdir()
     mount = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
@@ -23,7 +26,7 @@ def file_system(folder, options):
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-async def fill(journal):
+async def fill(journal: SqliteJournal) -> tuple[int, JournalUnavailableError]:
     """How many runs fit, and the error of the first that did not."""
     for number in range(1_000):
         try:
@@ -34,7 +37,7 @@ async def fill(journal):
 
 
 @pytest.mark.parametrize("size_kib", [100, 130, 160, 256])
-async def test_a_full_disk_loses_nothing_and_the_journal_goes_on(tmp_path, size_kib):
+async def test_a_full_disk_loses_nothing_and_the_journal_goes_on(tmp_path: Path, size_kib: int) -> None:
     with file_system(tmp_path / "small", f"size={size_kib}k") as folder:
         ballast = folder / "ballast"
         ballast.write_bytes(b"0" * 20_000)
@@ -58,7 +61,7 @@ async def test_a_full_disk_loses_nothing_and_the_journal_goes_on(tmp_path, size_
                 assert len(await events(journal, f"r{number}")) == 5
 
 
-async def test_a_disk_without_room_for_the_file_says_so(tmp_path):
+async def test_a_disk_without_room_for_the_file_says_so(tmp_path: Path) -> None:
     with file_system(tmp_path / "small", "size=8k") as folder:
         (folder / "ballast").write_bytes(b"0" * 8_192)
         with pytest.raises(JournalUnavailableError, match="full"):
@@ -66,11 +69,11 @@ async def test_a_disk_without_room_for_the_file_says_so(tmp_path):
         (folder / "ballast").unlink()
 
 
-def remount_read_only(folder):
+def remount_read_only(folder: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
 
 
-async def test_a_read_only_file_system_says_so(tmp_path):
+async def test_a_read_only_file_system_says_so(tmp_path: Path) -> None:
     with file_system(tmp_path / "small", "size=1m") as folder:
         await (await SqliteJournal.open(folder / "runs.db")).close()
         remount_read_only(folder)
@@ -83,7 +86,7 @@ async def test_a_read_only_file_system_says_so(tmp_path):
 @pytest.mark.skipif(
     os.geteuid() == 0, reason="root may write everywhere; the file system above is read-only for it"
 )
-async def test_a_read_only_folder_says_so(tmp_path):
+async def test_a_read_only_folder_says_so(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(JournalUnavailableError, match="permissions"):
         await SqliteJournal.open(tmp_path / "runs.db")

@@ -1,3 +1,6 @@
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,7 +8,8 @@ from hypothesis import strategies as st
 from agent_core import events as ev
 from agent_core.errors import ContextTooLongError
 from agent_core.messages import Message, assistant, system, user
-from agent_core.ports import HydrateRequest
+from agent_core.ports import HydrateRequest, RunHead, StoredEvent
+from agent_core.state import RunState
 from agent_core.testing.conformance.memory import PLENTY, outcome, request, texts
 from agent_core.tools import ToolCall, ToolResult
 from agent_core.transitions import replay
@@ -41,7 +45,7 @@ NEW = user("and now")
         (1_000, (*FIRST, *SECOND)),
     ],
 )
-def test_the_newest_whole_turns_stay(budget, kept):
+def test_the_newest_whole_turns_stay(budget: int, kept: tuple[Message, ...]) -> None:
     assert window(budget).fit((*FIRST, *SECOND), NEW) == kept
 
 
@@ -54,24 +58,26 @@ def test_the_newest_whole_turns_stay(budget, kept):
         (13, (system("be kind please"), *FIRST, *SECOND)),
     ],
 )
-def test_system_messages_stay_in_front(budget, kept):
+def test_system_messages_stay_in_front(budget: int, kept: tuple[Message, ...]) -> None:
     assert window(budget).fit((*FIRST, system("be kind please"), *SECOND), NEW) == kept
 
 
-def test_an_old_turn_does_not_slip_in_behind_one_that_did_not_fit():
+def test_an_old_turn_does_not_slip_in_behind_one_that_did_not_fit() -> None:
     middle = (user("two " * 50), assistant("re"))
     last = (user("three"), assistant("re three"))
     assert window(20).fit((*FIRST, *middle, *last), NEW) == last
 
 
 @pytest.mark.parametrize(("pinned", "budget", "tokens"), [((), 1, 2), ((system("be kind"),), 3, 4)])
-def test_what_must_stay_and_does_not_fit_is_refused(pinned, budget, tokens):
+def test_what_must_stay_and_does_not_fit_is_refused(
+    pinned: tuple[Message, ...], budget: int, tokens: int
+) -> None:
     with pytest.raises(ContextTooLongError, match="test:model") as raised:
         window(budget).fit((*pinned, *FIRST), NEW)
     assert (raised.value.tokens, raised.value.limit) == (tokens, budget)
 
 
-def test_turns_begin_with_a_person():
+def test_turns_begin_with_a_person() -> None:
     opening = assistant("welcome")
     assert turns(()) == []
     assert turns((opening, *FIRST, *SECOND)) == [(opening,), FIRST, SECOND]
@@ -81,7 +87,9 @@ exchanges = st.sampled_from([FIRST, SECOND, (user("w " * 9), CALL, RESULT, CALL,
 
 
 @given(st.lists(exchanges, max_size=8), st.booleans(), st.integers(2, 60))
-def test_the_window_is_the_longest_end_of_whole_turns_within_the_budget(said, pin, budget):
+def test_the_window_is_the_longest_end_of_whole_turns_within_the_budget(
+    said: list[tuple[Message, ...]], pin: bool, budget: int
+) -> None:
     messages = [message for turn in said for message in turn]
     pinned = (system("p"),) if pin else ()
     if budget < words(NEW) + pin:
@@ -108,26 +116,34 @@ class Counting:
         self.lists = 0
         self.append, self.fork = journal.append, journal.fork
 
-    def read(self, run_id: str, after: int = 0):
+    def read(self, run_id: str, after: int = 0) -> AsyncIterator[StoredEvent]:
         self.runs_read.append(run_id)
         return self.journal.read(run_id, after)
 
-    def heads(self, *, session_id: str | None = None, limit: int = 100):
+    def heads(self, *, session_id: str | None = None, limit: int = 100) -> AsyncIterator[RunHead]:
         self.lists += 1
         return self.journal.heads(session_id=session_id, limit=limit)
 
 
 @pytest.fixture
-async def journal(tmp_path):
+async def journal(tmp_path: Path) -> AsyncGenerator[Counting]:
     async with await SqliteJournal.open(tmp_path / "runs.db") as journal:
         yield Counting(journal)
 
 
-def memory(journal, **options):
-    return SessionMemory(journal, model="test:model", count_tokens=words, **options)
+def memory(journal: Counting, max_sessions: int = 1_000) -> SessionMemory:
+    return SessionMemory(journal, model="test:model", count_tokens=words, max_sessions=max_sessions)
 
 
-async def write(journal, number, said, *, session_id="s", finished=True, context=()):
+async def write(
+    journal: Counting,
+    number: int,
+    said: str,
+    *,
+    session_id: str = "s",
+    finished: bool = True,
+    context: tuple[Message, ...] = (),
+) -> RunState:
     """A run in the journal: 4 tokens for a `said` of one word, as `outcome` makes it."""
     run_id, at = f"run_{number:03}", float(number)
     events: list[ev.Event] = [
@@ -142,7 +158,7 @@ async def write(journal, number, said, *, session_id="s", finished=True, context
     return replay(run_id, events)
 
 
-async def test_the_past_is_rebuilt_from_the_journal(journal):
+async def test_the_past_is_rebuilt_from_the_journal(journal: Counting) -> None:
     await write(journal, 1, "one")
     await write(journal, 2, "secret", session_id="other")
     await write(journal, 3, "half", finished=False)
@@ -151,7 +167,7 @@ async def test_the_past_is_rebuilt_from_the_journal(journal):
     assert texts(messages) == ["one", "re: one", "two", "re: two"]
 
 
-async def test_the_journal_is_read_once_a_session(journal):
+async def test_the_journal_is_read_once_a_session(journal: Counting) -> None:
     await write(journal, 1, "one")
     kept = memory(journal)
     await kept.hydrate(request("s"))
@@ -160,7 +176,7 @@ async def test_the_journal_is_read_once_a_session(journal):
     assert journal.runs_read == ["run_001"]
 
 
-async def test_no_more_is_read_than_the_budget_takes(journal):
+async def test_no_more_is_read_than_the_budget_takes(journal: Counting) -> None:
     for number in range(1, 40):
         await write(journal, number, "one")
     kept = memory(journal)
@@ -172,7 +188,7 @@ async def test_no_more_is_read_than_the_budget_takes(journal):
     assert journal.lists == 2
 
 
-async def test_a_long_session_keeps_only_what_a_budget_can_take(journal):
+async def test_a_long_session_keeps_only_what_a_budget_can_take(journal: Counting) -> None:
     kept = memory(journal)
     await kept.hydrate(request("s", budget_tokens=20))
     for number in range(1, 200):
@@ -181,7 +197,7 @@ async def test_a_long_session_keeps_only_what_a_budget_can_take(journal):
     assert len(await kept.hydrate(request("s", budget_tokens=20))) == 12
 
 
-async def test_sessions_not_used_lately_are_forgotten_and_read_again(journal):
+async def test_sessions_not_used_lately_are_forgotten_and_read_again(journal: Counting) -> None:
     for number, session_id in enumerate(("a", "b", "c"), start=1):
         await write(journal, number, session_id, session_id=session_id)
     kept = memory(journal, max_sessions=2)
@@ -190,21 +206,21 @@ async def test_sessions_not_used_lately_are_forgotten_and_read_again(journal):
     assert journal.runs_read == ["run_001", "run_002", "run_003", "run_002"]
 
 
-async def test_a_run_remembered_before_the_first_read_is_not_lost(journal):
+async def test_a_run_remembered_before_the_first_read_is_not_lost(journal: Counting) -> None:
     await write(journal, 1, "one")
     kept = memory(journal)
     await kept.remember(outcome(2, "s", "two"))
     assert texts(await kept.hydrate(request("s"))) == ["one", "re: one", "two", "re: two"]
 
 
-async def test_a_run_does_not_hydrate_itself(journal):
+async def test_a_run_does_not_hydrate_itself(journal: Counting) -> None:
     kept = memory(journal)
     await kept.remember(outcome(1, "s", "one"))
     again = HydrateRequest(run_id="run_001", session_id="s", input=user("one"), budget_tokens=PLENTY)
     assert await kept.hydrate(again) == ()
 
 
-async def test_a_rejected_answer_and_its_note_are_not_remembered(journal):
+async def test_a_rejected_answer_and_its_note_are_not_remembered(journal: Counting) -> None:
     state = replay(
         "run_001",
         [

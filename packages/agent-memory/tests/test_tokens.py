@@ -20,11 +20,11 @@ COUNTED = [
 
 
 @pytest.mark.parametrize(("text", "tokens"), COUNTED)
-def test_the_estimate_is_above_the_truth_and_under_twice_it(text, tokens):
+def test_the_estimate_is_above_the_truth_and_under_twice_it(text: str, tokens: int) -> None:
     assert 0.98 * tokens <= estimate_tokens(user(text)) <= 2.2 * tokens
 
 
-def test_every_part_counts():
+def test_every_part_counts() -> None:
     parts = (
         Text(text="a word"),
         Reasoning(text="a thought"),
@@ -38,5 +38,5 @@ def test_every_part_counts():
     assert sizes[0] > 0
 
 
-def test_text_that_no_encoding_holds_counts_too():
+def test_text_that_no_encoding_holds_counts_too() -> None:
     assert estimate_tokens(user("\ud800")) > estimate_tokens(user(""))
