@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from agent_core.ports import ToolContext
-from agent_core.tools import Label, ToolCall, ToolExample
+from agent_core.tools import Label, Reading, ToolCall, ToolExample
 from agent_skills import Ranked, SkillFailedError, SkillRegistry, SkillRunner, hookimpl, skill
 
 CONTEXT = ToolContext(run_id="r", session_id="s", idempotency_key="k")
@@ -178,7 +178,7 @@ async def test_a_skill_that_went_away_is_unknown(registry):
 async def test_everything_is_offered_and_nothing_proposed(registry):
     offers = await SkillRunner(registry).specs("echo")
     assert [offer.spec for offer in offers] == [one.spec for one in ALL]
-    assert not any(offer.proposed or offer.score or offer.choices for offer in offers)
+    assert not any(offer.proposed or offer.score or offer.readings for offer in offers)
 
 
 class Pick:
@@ -186,13 +186,13 @@ class Pick:
 
     built = 0
 
-    def __init__(self, specs):
+    def __init__(self, skills):
         type(self).built += 1
-        self._specs = specs
+        self._names = [one.spec.name for one in skills]
 
     def rank(self, query):
         shot = (ToolExample(utterance="x", arguments={"word": "x"}),)
-        named = [spec.name for spec in self._specs if spec.name in query.split()]
+        named = [name for name in self._names if name in query.split()]
         return [Ranked(name, 0.9, name == named[0], shot) for name in named] + [Ranked("gone", 0.1)]
 
 
@@ -203,15 +203,15 @@ async def test_the_router_ranks_and_choices_are_read_for_the_proposed_skill(regi
         ("choose", 0.9, False),
     ]
     assert offers[0].shots[0].utterance == "x"
-    assert offers[1].choices == ()
+    assert offers[1].readings == ()
     offers = await SkillRunner(registry, router=Pick).specs("choose it")
-    assert offers[0].choices == (("word", ("choose", "it")),)
+    assert offers[0].readings == (Reading(argument="word", values=("choose", "it")),)
 
 
 async def test_choices_that_fail_are_none(registry, caplog):
     offers = await SkillRunner(registry, router=Pick).specs("choose_badly")
     assert offers[0].proposed
-    assert offers[0].choices == ()
+    assert offers[0].readings == ()
     assert "choose_badly gave no choices" in caplog.text
 
 
@@ -232,3 +232,16 @@ async def test_cancellation_is_no_result(registry):
         results.append(await call(registry, "slow"))
     assert scope.cancelled_caught
     assert not results
+
+
+async def test_what_the_router_read_itself_stands(registry):
+    reading = Reading(argument="word", values=("read",), log_weights=(-0.5,))
+
+    class Reader:
+        def __init__(self, skills): ...
+
+        def rank(self, query):
+            return [Ranked("choose", 1.0, proposed=True, request=query.upper(), readings=(reading,))]
+
+    offers = await SkillRunner(registry, router=Reader).specs("choose")
+    assert (offers[0].request, offers[0].readings) == ("CHOOSE", (reading,))

@@ -6,7 +6,8 @@ Routing by similarity is in `routing`; the runner takes any factory of a `Router
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from agent_core.tools import ToolExample, ToolSpec
+from agent_core.tools import Reading, ToolExample
+from agent_skills.skill import AnySkill
 
 
 class Ranked(NamedTuple):
@@ -19,25 +20,32 @@ class Ranked(NamedTuple):
     """True for the one skill that the router would call, if there is one."""
     shots: tuple[ToolExample, ...] = ()
     """The skill's examples nearest to the request, nearest first."""
+    request: str = ""
+    """The request as rewritten for the model, shots in the same way; empty: as it stands."""
+    readings: tuple[Reading, ...] = ()
+    """Values of arguments, where the router read them. Without any, the skill's `choices` are asked."""
 
 
 class Router(Protocol):
     """Ranks skills for a request."""
 
     def rank(self, query: str) -> Sequence[Ranked]:
-        """The skills to offer for `query`, best first; at most one is proposed. Quick: called on the event loop."""
+        """The skills to offer for `query`, best first; at most one is proposed.
+
+        Runs in a worker thread, as it may ask skills for their choices; several calls may run at once.
+        """
         ...
 
 
-RouterFactory: TypeAlias = Callable[[Sequence[ToolSpec]], Router]
+RouterFactory: TypeAlias = Callable[[Sequence[AnySkill]], Router]
 """Builds a router for these skills. Called again whenever a plugin comes or goes."""
 
 
 class OfferAll:
     """Offers every skill in the order of registration, and proposes none: right for up to about 20 skills."""
 
-    def __init__(self, specs: Sequence[ToolSpec]) -> None:
-        self._ranked = tuple(Ranked(spec.name) for spec in specs)
+    def __init__(self, skills: Sequence[AnySkill]) -> None:
+        self._ranked = tuple(Ranked(skill.spec.name) for skill in skills)
 
     def rank(self, query: str) -> Sequence[Ranked]:  # noqa: ARG002 - the port's signature
         """All of them, whatever the request."""

@@ -8,11 +8,12 @@ import logging
 from collections.abc import Sequence
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext
-from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
+from agent_core.tools import Reading, ToolCall, ToolOffer, ToolResult, ToolSpec
 from agent_skills.errors import (
     InvalidArgumentsError,
     SkillBusyError,
@@ -58,12 +59,19 @@ class SkillRunner:
         return None if skill is None else skill.spec
 
     async def specs(self, query: str) -> Sequence[ToolOffer]:
-        """The skills to offer for `query`, best first. Choices are read for the proposed one alone."""
+        """The skills to offer for `query`, best first. Arguments are read for the proposed one alone."""
         if self._router_revision != self._registry.revision:
             self._router_revision = self._registry.revision
-            self._router = self._router_factory([skill.spec for skill in self._registry.skills()])
-        ranked = ((one, self._registry.get(one.name)) for one in self._router.rank(query))
+            self._router = self._router_factory(self._registry.skills())
+        ranked = ((one, self._registry.get(one.name)) for one in await self._rank(query))
         return [await self._offer(one, skill, query) for one, skill in ranked if skill is not None]
+
+    async def _rank(self, query: str) -> Sequence[Ranked]:
+        if isinstance(
+            self._router, OfferAll
+        ):  # nothing to work out: a thread would cost more than the answer
+            return self._router.rank(query)
+        return await anyio.to_thread.run_sync(self._router.rank, query, abandon_on_cancel=True)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
         """Run one call. Whatever goes wrong is a result with `error` set; only a cancellation passes through."""
@@ -106,23 +114,30 @@ class SkillRunner:
         return f"there is no tool {name!r}; there are: {', '.join(names[:_MAX_NAMED]) or 'none'}{more}"
 
     async def _offer(self, ranked: Ranked, skill: AnySkill, query: str) -> ToolOffer:
-        choices = await self._choices(skill, query) if ranked.proposed else ()
+        readings = ranked.readings
+        if ranked.proposed and not readings:
+            readings = await self._readings(skill, query)
         return ToolOffer(
             spec=skill.spec,
             score=ranked.score,
             proposed=ranked.proposed,
+            request=ranked.request,
             shots=ranked.shots,
-            choices=choices,
+            readings=readings,
         )
 
-    async def _choices(self, skill: AnySkill, query: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        read = skill.choices
-        if read is None:
+    async def _readings(self, skill: AnySkill, query: str) -> tuple[Reading, ...]:
+        choices = skill.choices
+        if choices is None:
             return ()
         try:
             with anyio.fail_after(CHOICES_TIMEOUT_S):
-                found = await self._in_process.in_thread(skill.spec.name, lambda: read(query))
-            return tuple((argument, tuple(values)) for argument, values in found.items())
+                found = await self._in_process.in_thread(skill.spec.name, lambda: choices(query))
+            return tuple(
+                Reading(argument=argument, values=tuple(values))
+                for argument, values in found.items()
+                if values
+            )
         except (Exception, SystemExit) as error:
             # Choices are a help: without them the model writes the argument itself.
             logger.warning("skill %s gave no choices", skill.spec.name, exc_info=error)
