@@ -66,3 +66,25 @@ def with_unique_ids(message: Message, turn: int) -> Message:
                 parts[index] = msgspec.structs.replace(part, tool_call_id=key)
             seen.add(key)
     return message if parts == list(message.parts) else Message(role=message.role, parts=tuple(parts))
+
+
+def readable(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Calls and results as text: a model without a tool format has no other words for them."""
+    return tuple(_as_text(message) for message in messages)
+
+
+def _as_text(message: Message) -> Message:
+    if message.role == "tool":
+        results = "\n".join(
+            ("The tool failed: " if result.is_error else "Result of the tool: ") + result.content
+            for result in message.tool_results
+        )
+        notes = message.text
+        return user(
+            "\n".join(text for text in (results, notes, "Now answer the question with this.") if text)
+        )
+    if message.tool_calls:
+        calls = (json.dumps({"tool": c.name, "arguments": c.arguments}) for c in message.tool_calls)
+        texts = (part.text for part in message.parts if isinstance(part, Text))
+        return assistant("\n".join((*texts, *calls)))
+    return message
