@@ -20,6 +20,8 @@ from agent_gateway.errors import (
 _LONGEST_REASON = 600
 _UNAVAILABLE = frozenset({408, 409, 425, 429, 498, 499, 529})
 """Besides every status from 500 up. 498 is Groq's capacity, 529 Anthropic's overload."""
+_REFUSED = frozenset({400, 413, 422})
+"""The statuses under which a prompt that is too long is told of; 429 counts tokens too, but per minute."""
 _CONTEXT_CODES = frozenset(
     {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 )
@@ -30,10 +32,7 @@ _LIMIT = re.compile(
     r"(?:context (?:length|window|size) (?:is|of)|context size \(|limit of|maximum of)\s*(\d[\d,]*)",
     re.IGNORECASE,
 )
-_ASKED = re.compile(
-    r"(?:requested|resulted in|contains at least|request \(|has|is)\s*(\d[\d,]*)\s*(?:input )?tokens",
-    re.IGNORECASE,
-)
+_COUNTS = re.compile(r"(\d[\d,]*)\s*(?:input )?tokens", re.IGNORECASE)
 _TYPES = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -83,10 +82,10 @@ def failure(
     """
     said = _read(body)
     reason = _shorten(said.message) or f"HTTP status {status}"
+    if (status or 400) in _REFUSED and _is_context(said):
+        return _too_long(target, said)
     if status is None:
         status = said.status or _TYPES.get(said.code) or _TYPES.get(said.type) or 500
-    if status < 500 and _is_context(said):
-        return _too_long(target, said)
     match status:
         case 401 | 403:
             return CredentialsError(target.where, reason, setting=target.key_setting, status=status)
@@ -162,19 +161,19 @@ def _whole(value: object) -> int | None:
 def _is_context(said: _ErrorBody) -> bool:
     if {said.code, said.type} & _CONTEXT_CODES:
         return True
-    return _CONTEXT_WORDS.search(said.message) is not None and _ASKED.search(said.message) is not None
+    return _CONTEXT_WORDS.search(said.message) is not None and _COUNTS.search(said.message) is not None
 
 
 def _too_long(target: Target, said: _ErrorBody) -> ContextTooLongError:
     """Its numbers are the provider's where it gave them, else the profile's and the least it can have been."""
-    limit = said.limit or _number(_LIMIT, said.message) or target.context_tokens
-    tokens = said.tokens or _number(_ASKED, said.message) or limit + 1
-    return ContextTooLongError(target.model, tokens, limit)
+    found = _LIMIT.search(said.message)
+    limit = said.limit or (_number(found[1]) if found else target.context_tokens)
+    counts = [_number(count) for count in _COUNTS.findall(said.message)]
+    return ContextTooLongError(target.model, said.tokens or max([limit + 1, *counts]), limit)
 
 
-def _number(pattern: re.Pattern[str], text: str) -> int | None:
-    found = pattern.search(text)
-    return int(found[1].replace(",", "")) if found else None
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def _shorten(text: str) -> str:

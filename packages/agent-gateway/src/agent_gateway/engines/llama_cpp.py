@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +25,10 @@ import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
-from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
+from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest, TextDelta
 from agent_gateway.compat import LLAMA_CPP, Compat
 from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
+from agent_gateway.engines.llama_completion import RawCompletion
 from agent_gateway.errors import (
     MissingExtraError,
     ProviderRefusedError,
@@ -52,6 +53,8 @@ class _Server(Protocol):  # Types the foreign class; it is no port.
     listening_address: str
 
     def handle_chat_completions(self, request: bytes, callback: Callable[[bytes], bool], /) -> None: ...
+
+    def handle_completions(self, request: bytes, callback: Callable[[bytes], bool], /) -> None: ...
 
 
 def default_threads() -> int:
@@ -119,6 +122,12 @@ class LlamaCppModel:
             ProviderRefusedError: llama.cpp refuses the request, such as a grammar that is none.
         """
         server = await self._ready()
+        if request.raw:
+            completion = await self._complete(server, request)
+            if completion.message.text:
+                yield TextDelta(completion.message.text)
+            yield completion
+            return
         body = self._encode(request)
         decoder = StreamDecoder(self._target, names=wire_names(request.tools), model=self._target.model)
         async with self._slots:
@@ -135,6 +144,29 @@ class LlamaCppModel:
                 with anyio.CancelScope(shield=True):
                     await decoding.ended()
                 self._decodings.discard(decoding)
+
+    async def _complete(self, server: _Server, request: ModelRequest) -> Completion:
+        """A raw request: short, so it is not streamed, and stops between two questions at the latest."""
+        stopped = threading.Event()
+
+        def ask(fields: Mapping[str, object]) -> bytes:
+            if stopped.is_set():
+                raise ProviderUnavailableError(self._target.where, "the request was cancelled")
+            chunks: list[bytes] = []
+
+            def keep(data: bytes) -> bool:
+                chunks.append(data)
+                return stopped.is_set()
+
+            server.handle_completions(msgspec.json.encode(fields), keep)
+            return b"".join(chunks)
+
+        raw = RawCompletion(ask, self._target, self._compat)
+        async with self._slots:
+            try:
+                return await anyio.to_thread.run_sync(raw.complete, request, abandon_on_cancel=True)
+            finally:
+                stopped.set()
 
     async def load(self) -> None:
         """Load the weights now rather than at the first request; does nothing where they are loaded.

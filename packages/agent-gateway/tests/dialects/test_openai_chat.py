@@ -1,0 +1,438 @@
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_core.chat import (
+    Choice,
+    Completion,
+    Constraint,
+    Grammar,
+    JsonSchema,
+    ModelRequest,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+from agent_core.errors import ContextTooLongError, ModelError
+from agent_core.messages import FinishReason, Message, Reasoning, Text, Usage, assistant, system, user
+from agent_core.tools import ToolCall, ToolResult, ToolSpec
+from agent_gateway.compat import COMPATS, LLAMA_CPP, OPENAI
+from agent_gateway.dialects.openai_chat import StreamDecoder, decode_reply, encode_request, wire_names
+from agent_gateway.errors import ConstraintUnsupportedError, ProviderRefusedError, ProviderUnavailableError
+from agent_gateway.failures import Target
+from agent_gateway.sse import SseSplitter
+
+TARGET = Target(where="openai:m", model="m", context_tokens=100)
+CLOSED = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+ADD = ToolSpec(name="math.add", description="Adds.", parameters={"type": "object"})
+
+
+def decode(*chunks: Any, done: bool = True) -> tuple[list[Any], Completion]:
+    ids = iter(f"new_{n}" for n in range(9))
+    decoder = StreamDecoder(TARGET, names=wire_names([ADD]), new_id=lambda: next(ids))
+    items = [item for chunk in chunks for item in decoder.feed(json.dumps(chunk).encode())]
+    items += decoder.feed(b"[DONE]") if done else [decoder.finish()]
+    assert [isinstance(item, Completion) for item in items] == [False] * (len(items) - 1) + [True]
+    return items[:-1], items[-1]
+
+
+def chunk(finish: str | None = None, **said: Any) -> dict[str, Any]:
+    return {"id": "x", "model": "served", "choices": [{"index": 0, "delta": said, "finish_reason": finish}]}
+
+
+def calls(*pieces: dict[str, Any]) -> list[ToolCall]:
+    _, completion = decode(*(chunk(tool_calls=[piece]) for piece in pieces), chunk("tool_calls"))
+    return list(completion.message.tool_calls)
+
+
+class TestRequests:
+    def test_messages(self) -> None:
+        call = ToolCall(tool_call_id="c1", name="math.add", arguments={"a": 1})
+        broken = ToolCall(tool_call_id="c2", name="gone.tool", arguments={}, malformed="{a:")
+        request = ModelRequest(
+            messages=(
+                system("be kind"),
+                user("hi"),
+                Message(role="assistant", parts=(Reasoning(text="hm"), Text(text="so"), call, broken)),
+                Message(
+                    role="tool",
+                    parts=(
+                        ToolResult(tool_call_id="c1", content="2"),
+                        ToolResult(tool_call_id="c2", content="no JSON", error="invalid_arguments"),
+                    ),
+                ),
+                assistant("2"),
+            ),
+            tools=(ADD,),
+        )
+        body = encode_request(request, model="m")
+        assert body["messages"] == [
+            {"role": "system", "content": "be kind"},
+            {"role": "user", "content": "hi"},
+            {
+                "role": "assistant",
+                "content": "so",
+                "tool_calls": [
+                    {
+                        "id": "c1",
+                        "type": "function",
+                        "function": {"name": "math_add", "arguments": '{"a":1}'},
+                    },
+                    {
+                        "id": "c2",
+                        "type": "function",
+                        "function": {"name": "gone_tool", "arguments": '{"malformed":"{a:"}'},
+                    },
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": "2"},
+            {"role": "tool", "tool_call_id": "c2", "content": "no JSON"},
+            {"role": "assistant", "content": "2"},
+        ]
+        assert body["tools"] == [
+            {
+                "type": "function",
+                "function": {"name": "math_add", "description": "Adds.", "parameters": {"type": "object"}},
+            }
+        ]
+        assert body["tool_choice"] == "auto"
+
+    def test_settings_go_where_the_server_wants_them(self) -> None:
+        request = ModelRequest(
+            messages=(user("hi"),), max_output_tokens=5, temperature=0.0, stop=("x",), repeat_penalty=1.1
+        )
+        plain = {
+            "model": "m",
+            "messages": [{"role": "user", "content": "hi"}],
+            "temperature": 0.0,
+            "stop": ["x"],
+        }
+        assert encode_request(request, model="m", compat=OPENAI, stream=False) == {
+            **plain,
+            "max_completion_tokens": 5,
+        }
+        assert encode_request(request, model="m", compat=LLAMA_CPP) == {
+            **plain,
+            "max_tokens": 5,
+            "repeat_penalty": 1.1,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+
+    @pytest.mark.parametrize(
+        ("server", "constraint", "expected"),
+        [
+            ("llama.cpp", Choice(values=("a", 'b"\n')), {"grammar": 'root ::= "a" | "b\\"\\n"'}),
+            ("llama.cpp", Grammar(gbnf="root ::= [0-9]"), {"grammar": "root ::= [0-9]"}),
+            ("vllm", Choice(values=("a", "b")), {"structured_outputs": {"choice": ["a", "b"]}}),
+            ("vllm", Grammar(gbnf="g"), {"structured_outputs": {"grammar": "g"}}),
+            ("vllm<0.12", JsonSchema(schema=CLOSED), {"guided_json": CLOSED}),
+            ("vllm<0.12", Choice(values=("a",)), {"guided_choice": ["a"]}),
+            (
+                "openai",
+                JsonSchema(schema=CLOSED),
+                {
+                    "response_format": {
+                        "type": "json_schema",
+                        "json_schema": {"name": "reply", "schema": CLOSED, "strict": True},
+                    }
+                },
+            ),
+            (
+                "openai",
+                JsonSchema(schema={"type": "object"}),
+                {
+                    "response_format": {
+                        "type": "json_schema",
+                        "json_schema": {"name": "reply", "schema": {"type": "object"}},
+                    }
+                },
+            ),
+        ],
+    )
+    def test_constraints(self, server: str, constraint: Constraint, expected: dict[str, object]) -> None:
+        request = ModelRequest(messages=(user("hi"),), constraint=constraint)
+        body = encode_request(request, model="m", compat=COMPATS[server], stream=False)
+        assert {key: body[key] for key in body if key not in {"model", "messages"}} == expected
+
+    @pytest.mark.parametrize(
+        ("server", "constraint"),
+        [
+            ("openai", Choice(values=("a",))),
+            ("openai", Grammar(gbnf="g")),
+            ("compatible", Grammar(gbnf="g")),
+            ("deepseek", JsonSchema(schema=CLOSED)),
+        ],
+    )
+    def test_a_constraint_that_the_server_has_not_is_an_error(
+        self, server: str, constraint: Constraint
+    ) -> None:
+        with pytest.raises(ConstraintUnsupportedError, match=server):
+            encode_request(
+                ModelRequest(messages=(user("hi"),), constraint=constraint), model="m", compat=COMPATS[server]
+            )
+
+    def test_wire_names_are_valid_and_lead_back(self) -> None:
+        names = ["a.b", "a_b", "ä" * 80, "a-b"]
+        tools = [ToolSpec(name=name, description="", parameters={}) for name in names]
+        wire = wire_names(tools)
+        assert list(wire.values()) == names
+        assert all(
+            (len(name) <= 64 and name.replace("_", "").replace("-", "").isalnum()) or set(name) == {"_"}
+            for name in wire
+        )
+
+
+class TestStreams:
+    def test_text_reasoning_and_usage(self) -> None:
+        usage = {
+            "prompt_tokens": 10,
+            "completion_tokens": 8,
+            "prompt_tokens_details": {"cached_tokens": 4},
+            "completion_tokens_details": {"reasoning_tokens": 3},
+        }
+        deltas, completion = decode(
+            chunk(role="assistant", content=None),
+            chunk(reasoning_content="so"),
+            chunk(content="he"),
+            chunk(content="llo"),
+            chunk("stop"),
+            {"choices": [], "usage": usage},
+        )
+        assert deltas == [ReasoningDelta("so"), TextDelta("he"), TextDelta("llo")]
+        assert completion == Completion(
+            message=Message(role="assistant", parts=(Reasoning(text="so"), Text(text="hello"))),
+            model="served",
+            usage=Usage(input_tokens=6, cached_input_tokens=4, output_tokens=5, reasoning_tokens=3),
+        )
+
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            {"choices": [{"index": 0, "delta": None}]},
+            {"choices": None},
+            {"choices": []},
+            {"choices": [{"delta": {"content": None, "tool_calls": None}}]},
+            {"choices": [{"index": 1, "delta": {"content": "another answer"}}]},
+            {"unknown": 1},
+            {"error": None, "choices": []},
+        ],
+    )
+    def test_odd_chunks_add_nothing(self, odd: dict[str, Any]) -> None:
+        deltas, completion = decode(odd, chunk(content="a"), odd, chunk("stop"), odd)
+        assert (deltas, completion.message.text) == ([TextDelta("a")], "a")
+
+    def test_without_done(self) -> None:
+        assert decode(chunk(content="a"), chunk("length"), done=False)[1].finish_reason is FinishReason.LENGTH
+        with pytest.raises(ProviderUnavailableError, match="broke off"):
+            decode(chunk(content="a"), done=False)
+
+    @pytest.mark.parametrize(
+        ("wire", "ours"),
+        [
+            ("stop", FinishReason.STOP),
+            ("length", FinishReason.LENGTH),
+            ("content_filter", FinishReason.CONTENT_FILTER),
+            ("abort", FinishReason.CANCELLED),
+            ("brand_new_reason", FinishReason.STOP),
+            ("tool_calls", FinishReason.STOP),
+        ],
+    )
+    def test_finish_reasons_without_a_call(self, wire: str, ours: FinishReason) -> None:
+        assert decode(chunk(content="a"), chunk(wire))[1].finish_reason is ours
+
+    def test_stop_with_a_call_is_tool_calls(self) -> None:
+        piece = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+        assert decode(chunk(tool_calls=[piece]), chunk("stop"))[1].finish_reason is FinishReason.TOOL_CALLS
+
+    def test_a_refusal_is_text_that_was_filtered(self) -> None:
+        _, completion = decode(chunk(refusal="I "), chunk(refusal="cannot"), chunk("stop"))
+        assert (completion.message.text, completion.finish_reason) == (
+            "I cannot",
+            FinishReason.CONTENT_FILTER,
+        )
+
+    def test_content_in_parts(self) -> None:
+        parts = [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+            {"type": "text", "text": "a"},
+        ]
+        assert decode(chunk(content=parts), chunk("stop"))[0] == [ReasoningDelta("hm"), TextDelta("a")]
+
+    def test_usage_of_groq_and_deepseek(self) -> None:
+        groq = {"x_groq": {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}, "choices": []}
+        assert decode(chunk("stop"), groq)[1].usage == Usage(input_tokens=3, output_tokens=1)
+        deep = {"usage": {"prompt_tokens": 3, "prompt_cache_hit_tokens": 2, "completion_tokens": None}}
+        assert decode(chunk("stop"), deep)[1].usage == Usage(input_tokens=1, cached_input_tokens=2)
+        assert decode(chunk("stop"))[1].usage == Usage()
+
+    @pytest.mark.parametrize(
+        ("event", "kind"),
+        [
+            (b'{"error": {"message": "slow down", "type": "rate_limit_error"}}', ProviderUnavailableError),
+            (b'{"error": {"message": "bad", "code": 400}}', ProviderRefusedError),
+            (b'{"error": "boom"}', ProviderUnavailableError),
+            (b'{"error": {"code": "context_length_exceeded", "message": "too long"}}', ContextTooLongError),
+            (b"<html>", ProviderUnavailableError),
+            (b"[1]", ProviderUnavailableError),
+        ],
+    )
+    def test_an_error_inside_the_stream(self, event: bytes, kind: type[ModelError]) -> None:
+        decoder = StreamDecoder(TARGET)
+        decoder.feed(json.dumps(chunk(content="a")).encode())
+        with pytest.raises(kind):
+            decoder.feed(event)
+
+
+class TestToolCalls:
+    def test_pieces_and_names(self) -> None:
+        deltas, completion = decode(
+            chunk(tool_calls=[{"index": 0, "id": "c", "function": {"name": "math_add", "arguments": ""}}]),
+            chunk(tool_calls=[{"index": 0, "function": {"arguments": '{"a":'}}]),
+            chunk(tool_calls=[{"index": 0, "function": {"arguments": " 1}"}}]),
+            chunk("tool_calls"),
+        )
+        assert deltas[0] == ToolCallDelta(index=0, name="math.add")
+        assert deltas[2] == ToolCallDelta(index=0, arguments=" 1}")
+        assert completion.message.tool_calls == (
+            ToolCall(tool_call_id="c", name="math.add", arguments={"a": 1}),
+        )
+
+    @pytest.mark.parametrize("index", ["missing", "null", "zero", "from one", "right"])
+    @pytest.mark.parametrize("ids", [True, False])
+    def test_two_calls_however_they_are_numbered(self, index: str, ids: bool) -> None:
+        pieces = []
+        for n in range(2):
+            number = {"missing": {}, "null": {"index": None}, "zero": {"index": 0}}.get(
+                index, {"index": n + (index == "from one")}
+            )
+            head = {**number, "function": {"name": f"f{n}", "arguments": ""}} | (
+                {"id": f"c{n}"} if ids else {}
+            )
+            tails = [{**number, "function": {"arguments": text}} for text in ('{"n":', f"{n}}}")]
+            pieces += [head, *tails]
+        expected = [(f"c{n}" if ids else f"new_{n}", f"f{n}", {"n": n}) for n in range(2)]
+        assert [(c.tool_call_id, c.name, c.arguments) for c in calls(*pieces)] == expected
+
+    def test_repeated_names_and_ids_are_one_call(self) -> None:
+        pieces = [
+            {"index": 0, "id": "c", "function": {"name": "f", "arguments": text}}
+            for text in ('{"a"', ": 1", "}")
+        ]
+        assert calls(*pieces) == [ToolCall(tool_call_id="c", name="f", arguments={"a": 1})]
+
+    def test_a_fresh_id_without_a_name_is_the_same_call(self) -> None:
+        pieces = [
+            {"index": 0, "id": "c1", "function": {"name": "f", "arguments": '{"a": '}},
+            {"index": 0, "id": "c2", "function": {"arguments": "1}"}},
+        ]
+        assert calls(*pieces) == [ToolCall(tool_call_id="c1", name="f", arguments={"a": 1})]
+
+    def test_whole_calls_without_numbers_and_with_one_id(self) -> None:
+        pieces = [{"id": "", "function": {"name": "f", "arguments": {"n": n}}} for n in range(3)]
+        assert [(c.tool_call_id, c.arguments) for c in calls(*pieces)] == [
+            (f"new_{n}", {"n": n}) for n in range(3)
+        ]
+
+    @pytest.mark.parametrize("text", ["[1]", '"a"', "{a: 1}", '{"a": 1', "null"])
+    def test_arguments_that_are_no_object_are_malformed(self, text: str) -> None:
+        (call,) = calls({"index": 0, "id": "c", "function": {"name": "f", "arguments": text}})
+        assert (call.malformed, call.arguments) == (text, {})
+
+    @pytest.mark.parametrize("text", ["", " ", None, "{}"])
+    def test_no_arguments(self, text: str | None) -> None:
+        (call,) = calls({"index": 0, "id": "c", "function": {"name": "f", "arguments": text}})
+        assert (call.malformed, call.arguments) == ("", {})
+
+    def test_the_old_function_call(self) -> None:
+        said = {"role": "assistant", "function_call": {"name": "f", "arguments": '{"a": 1}'}}
+        body = {"choices": [{"message": said, "finish_reason": "function_call"}]}
+        completion = decode_reply(json.dumps(body).encode(), TARGET)
+        assert completion.finish_reason is FinishReason.TOOL_CALLS
+        assert completion.message.tool_calls[0].arguments == {"a": 1}
+        assert completion.message.tool_calls[0].tool_call_id
+
+
+class TestRecorded:
+    """Every recorded exchange with a server of this format."""
+
+    def test_all_whole_replies(self, recorded: list[dict[str, Any]]) -> None:
+        whole = [one for one in recorded if "json" in one["content_type"] and one["status"] == 200]
+        for one in whole:
+            body = msgspec.json.encode(one["response"])
+            completion = decode_reply(body, TARGET)
+            self.check(completion, one["response"]["usage"])
+            assert self.streamed_like(one["response"]) == completion
+        assert len(whole) == 33
+
+    def test_all_streams(self, recorded: list[dict[str, Any]]) -> None:
+        streams = [one for one in recorded if "event-stream" in one["content_type"]]
+        for one in streams:
+            decoder, items = StreamDecoder(TARGET), []
+            for event in SseSplitter().feed(one["response"].encode()):
+                items += decoder.feed(event.data)
+            assert isinstance(items[-1], Completion)
+            assert sum(isinstance(item, Completion) for item in items) == 1
+            text = "".join(item.text for item in items if isinstance(item, TextDelta))
+            assert text == items[-1].message.text
+            usage = [line for line in one["response"].splitlines() if '"usage":{' in line][-1]
+            self.check(items[-1], json.loads(usage.removeprefix("data: "))["usage"])
+        assert len(streams) == 31
+
+    def test_all_requests_can_be_said_again(self, recorded: list[dict[str, Any]]) -> None:
+        """The calls and results of a recorded conversation go through our words and back unchanged."""
+        seen = 0
+        for one in recorded:
+            for wire in one["request"]["messages"]:
+                for call in wire.get("tool_calls") or ():
+                    seen += 1
+                    ours = ToolCall(
+                        tool_call_id=call["id"],
+                        name=call["function"]["name"],
+                        arguments=json.loads(call["function"]["arguments"]),
+                    )
+                    message = Message(role="assistant", parts=(ours,))
+                    body: Any = encode_request(ModelRequest(messages=(message,)), model="m")
+                    again = body["messages"][0]["tool_calls"][0]
+                    assert again["id"] == call["id"]
+                    assert again["function"]["name"] == call["function"]["name"]
+                    assert json.loads(again["function"]["arguments"]) == ours.arguments
+        assert seen >= 29
+
+    def check(self, completion: Completion, wire: dict[str, Any]) -> None:
+        assert completion.message.parts
+        assert completion.model
+        usage = completion.usage
+        assert usage.input_tokens + usage.cached_input_tokens == wire["prompt_tokens"]
+        assert usage.output_tokens + usage.reasoning_tokens == wire["completion_tokens"]
+        calls = completion.message.tool_calls
+        assert all(call.tool_call_id and call.name and not call.malformed for call in calls)
+        assert (completion.finish_reason is FinishReason.TOOL_CALLS) == bool(calls)
+
+    def streamed_like(self, reply: dict[str, Any]) -> Completion:
+        """The same reply, as a server would have streamed it: character by character."""
+        choice = reply["choices"][0]
+        said, decoder = choice["message"], StreamDecoder(TARGET)
+        items: list[Any] = []
+
+        def send(**piece: Any) -> None:
+            body = {**reply, "usage": None, "choices": [{"index": 0, "delta": piece}]}
+            items.extend(decoder.feed(json.dumps(body).encode()))
+
+        for field in ("reasoning_content", "reasoning", "content"):
+            for character in said.get(field) or "":
+                send(**{field: character})
+        for n, call in enumerate(said.get("tool_calls") or ()):
+            send(tool_calls=[{"index": n, "id": call["id"], "function": {"name": call["function"]["name"]}}])
+            for character in call["function"]["arguments"]:
+                send(tool_calls=[{"index": n, "function": {"arguments": character}}])
+        last = {**reply, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
+        decoder.feed(json.dumps(last).encode())
+        return decoder.finish()

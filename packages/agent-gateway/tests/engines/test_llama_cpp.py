@@ -1,0 +1,213 @@
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from agent_core.chat import Choice, Completion, Constraint, Grammar, JsonSchema, ModelRequest, TextDelta
+from agent_core.messages import FinishReason, user
+from agent_core.ports import ChatModel
+from agent_core.testing.conformance.chat_model import ChatModelConformance
+from agent_gateway.catalog import open_model
+from agent_gateway.client import OpenAIChatModel
+from agent_gateway.engines import llama_cpp
+from agent_gateway.engines.llama_cpp import LlamaCppModel, default_threads
+from agent_gateway.errors import MissingExtraError, ProviderRefusedError, WeightsError
+from agent_gateway.profiles import EMBEDDED
+
+PROFILE = EMBEDDED["smollm2-135m"].profile
+CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}}, "required": ["city"]}
+STORY = ModelRequest(messages=(user("Tell a long story."),), max_output_tokens=2_000)
+
+
+def ask_for(text: str, **fields: Any) -> ModelRequest:
+    return ModelRequest(messages=(user(text),), **{"max_output_tokens": 24, **fields})
+
+
+async def ask(model: ChatModel, request: ModelRequest) -> Completion:
+    *deltas, completion = [item async for item in model.stream(request)]
+    assert isinstance(completion, Completion)
+    assert "".join(delta.text for delta in deltas if isinstance(delta, TextDelta)) == completion.message.text
+    return completion
+
+
+def _copy_start(source: Path, target: Path, size_bytes: int) -> None:
+    target.write_bytes(source.read_bytes()[:size_bytes])
+
+
+@pytest.fixture(scope="module")
+def loaded(weights: Path) -> Any:
+    """One model for all tests of this file: each test's loop uses it in turn."""
+    pytest.importorskip("xllamacpp")
+    model = LlamaCppModel(weights, profile=PROFILE, threads=1)
+    yield model
+    model.close()
+
+
+class TestWithoutAModel:
+    async def test_a_missing_file(self, tmp_path: Path) -> None:
+        pytest.importorskip("xllamacpp")
+        model = LlamaCppModel(tmp_path / "m.gguf", profile=PROFILE)
+        with pytest.raises(WeightsError, match=r"m\.gguf.*no such file.*agent models pull"):
+            await ask(model, ask_for("hi"))
+
+    async def test_a_truncated_file(self, weights: Path, tmp_path: Path) -> None:
+        pytest.importorskip("xllamacpp")
+        path = tmp_path / "m.gguf"
+        _copy_start(weights, path, 50_000_000)
+        with pytest.raises(WeightsError, match="50,000,000 bytes where its header promises 98,362,432"):
+            await LlamaCppModel(path, profile=PROFILE).load()
+
+    async def test_a_gguf_that_llama_cpp_does_not_know(self, tmp_path: Path) -> None:
+        pytest.importorskip("xllamacpp")
+        path = tmp_path / "m.gguf"
+        path.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + bytes(64))
+        with pytest.raises(WeightsError, match="could not load it"):
+            await LlamaCppModel(path, profile=PROFILE).load()
+
+    def test_a_missing_wheel_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(llama_cpp.importlib.util, "find_spec", lambda _: None)
+        with pytest.raises(MissingExtraError, match=r"agent-gateway\[llama\]"):
+            LlamaCppModel(Path("m.gguf"), profile=PROFILE)
+
+    def test_a_core_is_left_for_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for cores, threads in ((1, 1), (2, 1), (8, 7)):
+            monkeypatch.setattr(llama_cpp.os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+            assert default_threads() == threads
+
+
+@pytest.mark.model
+class TestDecoding:
+    async def test_the_same_words_every_time(self, loaded: LlamaCppModel) -> None:
+        first = await ask(loaded, ask_for("What is the capital of France?"))
+        second = await ask(loaded, ask_for("What is the capital of France?"))
+        assert first.message == second.message
+        assert first.model == "smollm2-135m"
+        assert first.finish_reason is FinishReason.LENGTH
+        assert first.usage.output_tokens == 24
+        assert second.usage.cached_input_tokens > 30, "the prompt is not read again"
+
+    @pytest.mark.parametrize(
+        ("constraint", "allowed"),
+        [
+            (
+                Choice(values=("ja", 'nein "doch"\n', "vielleicht")),
+                lambda text: text in {"ja", 'nein "doch"\n', "vielleicht"},
+            ),
+            (Grammar(gbnf="root ::= [0-9]{2,3}"), lambda text: text.isdigit() and 2 <= len(text) <= 3),
+            (JsonSchema(schema=CITY), lambda text: '"city"' in text),
+        ],
+    )
+    async def test_constraints(self, loaded: LlamaCppModel, constraint: Constraint, allowed: Any) -> None:
+        completion = await ask(loaded, ask_for("Tell me!", constraint=constraint, max_output_tokens=60))
+        assert allowed(completion.message.text)
+        assert completion.finish_reason is FinishReason.STOP
+
+    @pytest.mark.parametrize(
+        "constraint", [Grammar(gbnf="root ::= nothing"), JsonSchema(schema={"type": "nonsense"})]
+    )
+    async def test_a_constraint_that_is_none(self, loaded: LlamaCppModel, constraint: Constraint) -> None:
+        with pytest.raises(ProviderRefusedError):
+            await ask(loaded, ask_for("hi", constraint=constraint))
+
+    async def test_closing_stops_the_decoding(self, loaded: LlamaCppModel) -> None:
+        await loaded.load()
+        stream = loaded.stream(STORY)
+        for _ in range(3):
+            await anext(stream)
+        began = time.monotonic()
+        await stream.aclose()
+        assert time.monotonic() - began < 1.0
+        assert not loaded._decodings
+
+    async def test_cancelling_stops_a_prompt_that_is_being_read(self, loaded: LlamaCppModel) -> None:
+        await loaded.load()
+        began = time.monotonic()
+        with anyio.move_on_after(0.2):
+            await ask(loaded, ask_for("once upon a time " * 800))
+        assert time.monotonic() - began < 5.0, "3,200 tokens take three times as long"
+        assert not loaded._decodings
+
+    async def test_the_event_loop_goes_on_while_it_decodes(self, loaded: LlamaCppModel) -> None:
+        await loaded.load()
+        longest = 0.0
+
+        async def watch() -> None:
+            nonlocal longest
+            while True:
+                began = time.perf_counter()
+                await anyio.sleep(0.005)
+                longest = max(longest, time.perf_counter() - began)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch)
+            await ask(loaded, ask_for("Tell a story."))
+            tasks.cancel_scope.cancel()
+        assert longest < 0.5
+
+    async def test_counting_tokens(self, loaded: LlamaCppModel) -> None:
+        assert await loaded.count_tokens("") == 0
+        assert await loaded.count_tokens("hello there") == 2
+        assert await loaded.count_tokens("wörter " * 100) > 100
+
+    async def test_close_frees_everything_and_the_next_request_loads_again(self, weights: Path) -> None:
+        said: list[str] = []
+        async with LlamaCppModel(weights, profile=PROFILE, threads=1, on_progress=said.append) as model:
+            await ask(model, ask_for("hi", max_output_tokens=2))
+            folder = model._folder
+            assert folder is not None
+            assert folder.stat().st_mode & 0o077 == 0, "nobody else may use the socket"
+            with_model = _resident_mib()
+        assert not folder.exists()
+        assert with_model - _resident_mib() > 50
+        assert said == [f"loading {weights.name} (98 MB)", f"{weights.name} is ready"]
+        await ask(model, ask_for("hi", max_output_tokens=2))
+        await model.aclose()
+
+
+def _resident_mib() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1_024
+
+
+@pytest.mark.model
+class TestConformance(ChatModelConformance):
+    constraints: tuple[Constraint, ...] = (Choice(values=("yes", "no")),)
+    too_long = "word " * 5_000
+
+    @pytest.fixture(autouse=True)
+    def _model(self, loaded: LlamaCppModel) -> None:
+        self.loaded = loaded
+
+    def chat_model(self) -> AbstractAsyncContextManager[ChatModel]:
+        @asynccontextmanager
+        async def kept() -> AsyncIterator[ChatModel]:
+            yield self.loaded
+
+        return kept()
+
+
+@pytest.mark.model
+async def test_the_same_prompt_over_http(weights: Path, loaded: LlamaCppModel) -> None:
+    """llama.cpp's own server, asked as any OpenAI-compatible server: the same words as in process."""
+    engine = pytest.importorskip("xllamacpp")
+    params = engine.CommonParams()
+    params.model.path = str(weights)
+    params.n_ctx = 1_024
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    params.verbosity = -1
+    server = engine.Server(params)
+    request = ask_for("What is the capital of France?", temperature=0.0)
+    model = open_model("openai:smollm2", base_url=f"{server.listening_address}/v1")
+    assert isinstance(model, OpenAIChatModel)
+    async with model:
+        remote = await ask(model, request)
+        choice = await ask(model, ask_for("Yes or no?", constraint=Choice(values=("yes", "no"))))
+        stream = model.stream(STORY)
+        await anext(stream)
+        await stream.aclose()
+    assert remote.message == (await ask(loaded, request)).message
+    assert remote.usage.output_tokens == 24
+    assert choice.message.text in {"yes", "no"}
