@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from agent_core.chat import Choice, Completion, ModelRequest
+from agent_core.chat import Choice, Completion, Constraint, JsonSchema, ModelRequest
 from agent_core.messages import FinishReason, Usage, assistant
 from agent_gateway.compat import Compat
 from agent_gateway.dialects.constraints import choice_grammar, constraint_fields
@@ -27,13 +27,13 @@ _END = b"\n"
 
 
 class _Token(msgspec.Struct):
-    bytes: list[int] = []
+    octets: list[int] = msgspec.field(name="bytes", default_factory=list[int])
     logprob: float = 0.0
     top_logprobs: list["_Token"] = []
 
     @property
     def text(self) -> bytes:
-        return bytes(self.bytes)
+        return bytes(self.octets)
 
 
 class _Logprobs(msgspec.Struct):
@@ -43,7 +43,7 @@ class _Logprobs(msgspec.Struct):
 class _Choice(msgspec.Struct):
     text: str = ""
     finish_reason: str = "stop"
-    logprobs: _Logprobs = msgspec.field(default_factory=_Logprobs)
+    logprobs: _Logprobs | None = None
 
 
 class _Details(msgspec.Struct):
@@ -80,7 +80,7 @@ class RawCompletion:
         prompt = "".join(message.text for message in request.messages)
         if isinstance(request.constraint, Choice):
             return self._completion(self._likeliest(prompt, request.constraint), "stop")
-        fields = {} if request.constraint is None else constraint_fields(request.constraint, self._compat)
+        fields = self._constraint(request.constraint)
         reply = self._question(
             {
                 "prompt": prompt,
@@ -91,6 +91,15 @@ class RawCompletion:
             }
         )
         return self._completion(reply.text, reply.finish_reason)
+
+    def _constraint(self, constraint: Constraint | None) -> Mapping[str, object]:
+        match constraint:
+            case None:
+                return {}
+            case JsonSchema():
+                return {"json_schema": constraint.schema}
+            case _:
+                return constraint_fields(constraint, self._compat)
 
     def _completion(self, text: str, finish_reason: str) -> Completion:
         return Completion(
@@ -145,7 +154,7 @@ class RawCompletion:
                 "temperature": 0.0,
             }
         )
-        return [token for token in reply.logprobs.content if token.bytes]
+        return [token for token in reply.logprobs.content if token.octets] if reply.logprobs else []
 
     def _question(self, fields: Mapping[str, object]) -> _Choice:
         body = self._ask({**fields, "cache_prompt": True, "stream": False})

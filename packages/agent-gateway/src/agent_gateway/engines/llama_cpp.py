@@ -14,11 +14,12 @@ import shutil
 import tempfile
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 
 import anyio
 import anyio.lowlevel
@@ -47,6 +48,11 @@ _BATCH_TOKENS = 128
 _PROMPT_CACHE_MIB = 256
 _SOCKET = "server.sock"
 _COMPAT = msgspec.structs.replace(LLAMA_CPP, extra={"return_progress": True, "cache_prompt": True})
+
+
+T = TypeVar("T")
+_OnChunk: TypeAlias = Callable[[bytes], bool]
+"""Called in the worker thread with each chunk; true stops the engine."""
 
 
 class _Server(Protocol):  # Types the foreign class; it is no port.
@@ -102,7 +108,7 @@ class LlamaCppModel:
         self._loading = threading.Lock()
         self._server: _Server | None = None
         self._folder: Path | None = None
-        self._decodings: set[_Decoding] = set()
+        self._decodings: set[_Decoding[Any]] = set()
         name = profile.name.partition(":")[2] or profile.name
         self._target = Target(
             where=f"{profile.name} (llama.cpp)", model=name, context_tokens=profile.context_tokens
@@ -122,51 +128,59 @@ class LlamaCppModel:
             ProviderRefusedError: llama.cpp refuses the request, such as a grammar that is none.
         """
         server = await self._ready()
-        if request.raw:
-            completion = await self._complete(server, request)
-            if completion.message.text:
-                yield TextDelta(completion.message.text)
-            yield completion
-            return
+        async with self._slots:
+            replies = self._continue(server, request) if request.raw else self._chat(server, request)
+            async with contextlib.aclosing(replies):
+                async for item in replies:
+                    yield item
+
+    async def _chat(self, server: _Server, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         body = self._encode(request)
         decoder = StreamDecoder(self._target, names=wire_names(request.tools), model=self._target.model)
-        async with self._slots:
-            decoding = _Decoding(self._pool(), server, body)
-            self._decodings.add(decoding)
-            try:
-                async for data in decoding.chunks():
-                    for item in decoder.take(data):
-                        yield item
-                decoding.raise_failure(self._target)
-                yield decoder.finish()
-            finally:
-                decoding.cancel()
-                with anyio.CancelScope(shield=True):
-                    await decoding.ended()
-                self._decodings.discard(decoding)
+        async with self._decoding(partial(server.handle_chat_completions, body)) as decoding:
+            async for data in decoding.chunks():
+                for item in decoder.take(data):
+                    yield item
+            decoding.result(self._target)
+        yield decoder.finish()
 
-    async def _complete(self, server: _Server, request: ModelRequest) -> Completion:
-        """A raw request: short, so it is not streamed, and stops between two questions at the latest."""
-        stopped = threading.Event()
+    async def _continue(self, server: _Server, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
+        """A raw request. It is short, so it is shown as a whole."""
 
-        def ask(fields: Mapping[str, object]) -> bytes:
-            if stopped.is_set():
-                raise ProviderUnavailableError(self._target.where, "the request was cancelled")
-            chunks: list[bytes] = []
+        def complete(on_chunk: _OnChunk) -> Completion:
+            def ask(fields: Mapping[str, object]) -> bytes:
+                if on_chunk(b""):
+                    raise ProviderUnavailableError(self._target.where, "the request was cancelled")
+                chunks: list[bytes] = []
 
-            def keep(data: bytes) -> bool:
-                chunks.append(data)
-                return stopped.is_set()
+                def keep(data: bytes) -> bool:
+                    chunks.append(data)
+                    return on_chunk(b"")
 
-            server.handle_completions(msgspec.json.encode(fields), keep)
-            return b"".join(chunks)
+                server.handle_completions(msgspec.json.encode(fields), keep)
+                return b"".join(chunks)
 
-        raw = RawCompletion(ask, self._target, self._compat)
-        async with self._slots:
-            try:
-                return await anyio.to_thread.run_sync(raw.complete, request, abandon_on_cancel=True)
-            finally:
-                stopped.set()
+            return RawCompletion(ask, self._target, self._compat).complete(request)
+
+        async with self._decoding(complete) as decoding:
+            await decoding.ended()
+            completion = decoding.result(self._target)
+        if completion.message.text:
+            yield TextDelta(completion.message.text)
+        yield completion
+
+    @contextlib.asynccontextmanager
+    async def _decoding(self, work: Callable[[_OnChunk], T]) -> "AsyncGenerator[_Decoding[T]]":
+        """`work` in a worker thread for as long as the block lasts; leaving it early stops the engine."""
+        decoding = _Decoding(self._pool(), work)
+        self._decodings.add(decoding)
+        try:
+            yield decoding
+        finally:
+            decoding.cancel()
+            with anyio.CancelScope(shield=True):
+                await decoding.ended()
+            self._decodings.discard(decoding)
 
     async def load(self) -> None:
         """Load the weights now rather than at the first request; does nothing where they are loaded.
@@ -273,18 +287,18 @@ class LlamaCppModel:
             self._on_progress(message)
 
 
-class _Decoding:
+class _Decoding(Generic[T]):
     """One request in a worker thread, read from the event loop.
 
     Only the loop touches `_news`; the thread appends to the deque, which is safe, and asks the loop to look.
     """
 
-    def __init__(self, workers: ThreadPoolExecutor, server: _Server, body: bytes) -> None:
+    def __init__(self, workers: ThreadPoolExecutor, work: Callable[[_OnChunk], T]) -> None:
         self._queue: deque[bytes] = deque()
         self._news = anyio.Event()
         self._cancelled = False
         self._post = _poster()
-        self._future: Future[None] = workers.submit(server.handle_chat_completions, body, self._on_chunk)
+        self._future: Future[T] = workers.submit(work, self._on_chunk)
         self._future.add_done_callback(lambda _: self._wake())
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -307,10 +321,10 @@ class _Decoding:
         """Make the next callback stop the engine."""
         self._cancelled = True
 
-    def raise_failure(self, target: Target) -> None:
-        """Raise what the engine raised, if it did: it checks a request in Python's terms before it decodes."""
+    def result(self, target: Target) -> T:
+        """What the work returned, or what the engine raised: it checks a request in Python's terms before it decodes."""
         try:
-            self._future.result(timeout=0)
+            return self._future.result(timeout=0)
         except (ValueError, RuntimeError) as error:
             raise ProviderRefusedError(target.where, str(error)) from error
 
