@@ -147,6 +147,14 @@ def test_metadata_that_cannot_be_read_are_reported(site):
     assert "entry_points.txt" in report[0].reason
 
 
+def test_a_distribution_without_metadata_still_brings_its_plugin(site):
+    site.install("alpha", GOOD.format(skill="do_alpha"))
+    (site.folder / "alpha-1.0.dist-info" / "METADATA").unlink()
+    entries = site.find()
+    assert [(entry.name, entry.distribution) for entry in entries] == [("alpha", "unknown unknown")]
+    assert states(load_plugins(SkillRegistry(), entries)) == {"alpha": "loaded"}
+
+
 def test_a_missing_attribute_and_a_class_are_reported(site):
     module = site.install("alpha", "class Plugin: ...", entry_points="")
     target = f"[agent.skills]\nbeta = {module}:Nothing\ngamma = {module}:Plugin\n"

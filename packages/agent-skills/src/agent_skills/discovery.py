@@ -60,7 +60,7 @@ def find_plugins(path: Sequence[str] | None = None) -> tuple[PluginEntry, ...]:
         entries = tuple(_entries(distribution))
         if not entries:
             continue
-        name = distribution.name
+        name = _named(distribution)
         if name not in seen:  # what is found later on the path is shadowed, as it is for imports
             seen.add(name)
             found += entries
@@ -72,16 +72,29 @@ def _entries(distribution: Distribution) -> Iterator[PluginEntry]:
         points = [point for point in distribution.entry_points if point.group == GROUP]
     except (ValueError, TypeError, OSError) as error:
         if GROUP in (distribution.read_text("entry_points.txt") or ""):
-            origin = _origin(distribution)
-            problem = f"its entry_points.txt cannot be read ({type(error).__name__})"
-            yield PluginEntry(name=distribution.name, target="", distribution=origin, problem=problem)
+            origin, problem = (
+                _origin(distribution),
+                f"its entry_points.txt cannot be read ({type(error).__name__})",
+            )
+            yield PluginEntry(name=_named(distribution), target="", distribution=origin, problem=problem)
         return
     for point in points:
         yield PluginEntry(name=point.name, target=point.value, distribution=_origin(distribution))
 
 
 def _origin(distribution: Distribution) -> str:
-    return f"{distribution.name} {distribution.version}"
+    return f"{_named(distribution)} {_metadata(distribution, 'Version')}"
+
+
+def _named(distribution: Distribution) -> str:
+    return _metadata(distribution, "Name")
+
+
+def _metadata(distribution: Distribution, field: str) -> str:
+    # Not `distribution.name`: what it does where METADATA is missing changes from one Python to the next.
+    lines = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").splitlines()
+    found = (line.partition(":")[2].strip() for line in lines if line.lower().startswith(f"{field.lower()}:"))
+    return next(found, "unknown")
 
 
 def load_plugins(

@@ -6,7 +6,7 @@ from agent_core.ports import ToolContext
 from agent_core.tools import ToolCall
 from agent_skills import SkillRegistry, SkillRunner
 from agent_skills.builtin import ClockPlugin
-from agent_skills.builtin.clock import zones_in
+from agent_skills.builtin.clock import parts_in, zones_in
 from agent_skills.errors import PluginRefusedError
 from agent_skills.testing import check_skill
 
@@ -72,6 +72,24 @@ async def test_without_a_zone_it_is_the_machines(monkeypatch):
 )
 def test_cities_in_a_request(text, zones):
     assert zones_in(text).get("zone") == zones
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("what time is it today", ["time"]),
+        ("is today a Sunday?", ["weekday"]),
+        ("which year do we have", ["date"]),
+        ("time and date", ["time", "date"]),
+        ("tell me", ["time", "date", "weekday"]),
+    ],
+)
+def test_parts_in_a_request(text, parts):
+    assert parts_in(text) == {"what": parts}
+
+
+def test_the_zone_is_read_with_the_part():
+    assert parts_in("time in Tokyo") == {"what": ["time"], "zone": ["Asia/Tokyo"]}
 
 
 def test_it_is_a_good_skill(registry):

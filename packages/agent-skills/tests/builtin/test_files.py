@@ -72,6 +72,7 @@ FILES = [
     ("show me my notes", "notes.txt"),
     ("what's in the report?", "docs/report.md"),
     ("REPORT.MD", "docs/report.md"),
+    ("read missing.txt", "missing.txt"),
 ]
 
 

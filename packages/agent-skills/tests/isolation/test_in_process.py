@@ -1,5 +1,6 @@
 """Deadlines, threads and cancellation."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -9,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from agent_skills import skill
-from agent_skills.errors import SkillBusyError, SkillTimeoutError
+from agent_skills.errors import SkillBusyError, SkillFailedError, SkillTimeoutError
 from agent_skills.isolation.in_process import MAX_THREADS_PER_SKILL, InProcess
 
 
@@ -111,3 +112,23 @@ async def test_cancellation_passes_through(kind, blocking):
         ended.append("never")
     assert scope.cancelled_caught
     assert not ended
+
+
+async def test_a_task_cancelled_from_outside_ends_as_cancelled():
+    task = asyncio.ensure_future(InProcess().call(sleep_for_ever, {}))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_skill_that_awaits_a_cancelled_task_has_failed():
+    @skill
+    async def wait() -> None:
+        """Wait for what is gone."""
+        gone = asyncio.ensure_future(anyio.sleep_forever())
+        gone.cancel()
+        await gone
+
+    with pytest.raises(SkillFailedError, match="waited for something that was cancelled"):
+        await InProcess().call(wait, {})

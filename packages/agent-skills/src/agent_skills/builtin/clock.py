@@ -1,6 +1,7 @@
 """The skill `clock`: the time, the date or the weekday, here or in a named time zone."""
 
 import functools
+import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
@@ -12,6 +13,11 @@ from agent_skills.hookspecs import Register, hookimpl
 from agent_skills.skill import skill
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_WORDS = {
+    "time": re.compile(r"\b(time|late|early|hours?|clock|noon|midnight|minutes?)\b"),
+    "date": re.compile(r"\b(date|month|year)\b"),
+    "weekday": re.compile(r"\b(day|week|\w+day)\b"),
+}
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
@@ -57,7 +63,7 @@ class ClockPlugin:
             idempotent=True,
             timeout_s=5.0,
             answer="It is {result}.",
-            choices=zones_in,
+            choices=parts_in,
         )
         register(decorate(self._tell))
 
@@ -80,6 +86,13 @@ class ClockPlugin:
                 return f"{_WEEKDAYS[now.weekday()]}, {now.day} {_MONTHS[now.month - 1]} {now.year}{where}"
             case "weekday":
                 return f"{_WEEKDAYS[now.weekday()]}{where}"
+
+
+def parts_in(text: str) -> Mapping[str, Sequence[str]]:
+    """What a request asks for, by its words, and where: left to choose freely, a small model takes any of the three."""
+    words = re.sub(r"\btoday\b", "", text.lower())
+    said = [part for part, pattern in _WORDS.items() if pattern.search(words)]
+    return {"what": said or list(_WORDS), **zones_in(text)}
 
 
 def zones_in(text: str) -> Mapping[str, Sequence[str]]:

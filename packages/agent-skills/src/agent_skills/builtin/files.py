@@ -116,9 +116,18 @@ class _Files:
         return text or "The file is empty."
 
     def files_for(self, text: str) -> Mapping[str, Sequence[str]]:
-        """The files that a request may mean, best first."""
-        paths = _best(text, [path for path, is_folder in self._workspace.walk() if not is_folder])
-        return {"path": paths} if paths else {}
+        """The files that a request may mean, best first.
+
+        A file that is named and does not exist is one too: its reading then says so, rather than another file's.
+        """
+        paths = [path for path, is_folder in self._workspace.walk() if not is_folder]
+        named = [
+            name
+            for name in _FILE_NAME.findall(text)
+            if not any(_likeness(name, path) >= _NAMED for path in paths)
+        ]
+        found = named or _best(text, paths)
+        return {"path": found} if found else {}
 
     def folders_for(self, text: str) -> Mapping[str, Sequence[str]]:
         """The folders that a request may mean, best first; the workspace itself is always among them."""
@@ -132,15 +141,17 @@ def _size(size_bytes: int, kind: str) -> str:
 
 
 def _best(text: str, paths: Sequence[str]) -> list[str]:
-    """The likest paths first; among equals the shortest, then by name."""
-    ranked = sorted(paths, key=lambda path: (-_likeness(text, path), path.count("/"), path))
-    return ranked[: MAX_CHOICES - 1]
+    """The likest paths first, without those far behind the best; where none is like the text, all, shortest first."""
+    likeness = {path: _likeness(text, path) for path in paths}
+    least = max(likeness.values(), default=0.0) * _NEAR
+    ranked = sorted(likeness, key=lambda path: (-likeness[path], path.count("/"), path))
+    return [path for path in ranked if likeness[path] >= least][: MAX_CHOICES - 1]
 
 
 def _likeness(text: str, path: str) -> float:
     """How well a path fits a request: 3 for the whole path, 2 for the name, else the share of its words, at most 1."""
     request, low = text.lower(), path.lower()
-    for points, what in ((3.0, low), (2.0, low.rpartition("/")[2])):
+    for points, what in ((3.0, low), (_NAMED, low.rpartition("/")[2])):
         if re.search(rf"(?<![\w./-]){re.escape(what)}(?![\w/-])", request):
             return points
     words = _words(low)
@@ -148,5 +159,13 @@ def _likeness(text: str, path: str) -> float:
 
 
 def _words(text: str) -> set[str]:
-    """The words of a text, plurals cut: "reports" and "report" are one."""
-    return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", text)}
+    """The words of a text that tell files apart, plurals cut: "reports" and "report" are one."""
+    return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", text)} - _STOP_WORDS
+
+
+_NAMED = 2.0
+_NEAR = 0.6
+_FILE_NAME = re.compile(r"\b[\w-]+(?:/[\w.-]+)*\.[a-z][a-z0-9]{0,4}\b", re.IGNORECASE)
+_STOP_WORDS = frozenset(
+    "the a an my in of to i is me file folder directory what show read open for and txt md csv py".split()  # noqa: SIM905
+)

@@ -4,6 +4,7 @@ A deadline stops an async skill. A thread cannot be stopped: the call ends in ti
 and what it returns is dropped; how many may pile up is bounded.
 """
 
+import asyncio
 import functools
 import threading
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import TypeVar, cast
 import anyio
 import anyio.to_thread
 
-from agent_skills.errors import SkillBusyError, SkillTimeoutError
+from agent_skills.errors import SkillBusyError, SkillFailedError, SkillTimeoutError
 from agent_skills.skill import AnySkill
 
 T = TypeVar("T")
@@ -38,11 +39,20 @@ class InProcess:
         Raises:
             SkillTimeoutError: it took longer than `skill.spec.timeout_s`.
             SkillBusyError: `MAX_THREADS_PER_SKILL` calls of this sync skill are still running.
+            SkillFailedError: the skill ended as cancelled, and nobody cancelled the call.
             Exception: whatever the skill raised.
         """
         with anyio.move_on_after(skill.spec.timeout_s):
             if skill.is_async:
-                return await cast("Awaitable[object]", skill.function(**arguments))
+                try:
+                    return await cast("Awaitable[object]", skill.function(**arguments))
+                except asyncio.CancelledError:
+                    if _is_cancelled():
+                        raise
+                    # It awaited something that was cancelled elsewhere: its failure, not the end of this run.
+                    raise SkillFailedError(
+                        f"{skill.spec.name} waited for something that was cancelled"
+                    ) from None
             return await self.in_thread(skill.spec.name, functools.partial(skill.function, **arguments))
         raise SkillTimeoutError(skill.spec.name, skill.spec.timeout_s)
 
@@ -65,3 +75,9 @@ class InProcess:
         finally:
             with self._lock:
                 self._running[name] -= 1
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled this task: scopes, deadlines and `Task.cancel` all count here."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
