@@ -52,7 +52,8 @@ def test_found_by_name_and_length(tmp_path: Path) -> None:
 
 
 def test_pull_brings_the_file_and_leaves_nothing_else(tmp_path: Path, index: Path) -> None:
-    folder, said = tmp_path / "models", []
+    folder = tmp_path / "models"
+    said: list[str] = []
     path = pull(folder, on_progress=said.append)
     assert path.read_bytes() == CONTENT
     assert [one.name for one in folder.iterdir()] == [MODEL.file]

