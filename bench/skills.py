@@ -1,4 +1,4 @@
-"""Measures agent-skills: dispatch in process, import, the listing of many schemas. Prints JSON lines with `--json`.
+"""Measures agent-skills: dispatch in process, import, the listing of many schemas.
 
 python bench/skills.py [--json]
 """

@@ -226,9 +226,6 @@ def untyped(a) -> None: ...
 def unresolved(a: "Nowhere") -> None: ...  # noqa: F821
 
 
-def unsupported(a: object) -> None: ...
-
-
 def no_json(a: Parameters | int) -> None: ...
 
 

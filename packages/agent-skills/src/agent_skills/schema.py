@@ -107,9 +107,7 @@ def _build(
 ) -> tuple[type[msgspec.Struct], JsonObject]:
     # UNSET stands for "left out": the function's own default then applies, whatever kind of object it is.
     fields: list[Any] = [
-        (field, kind | UnsetType if hasattr(kind, "__or__") else typing.Union[kind, UnsetType], UNSET)  # noqa: UP007
-        if field in signature.optional
-        else (field, kind)
+        (field, typing.Union[kind, UnsetType], UNSET) if field in signature.optional else (field, kind)  # noqa: UP007
         for field, kind in signature.fields.items()
     ]
     try:

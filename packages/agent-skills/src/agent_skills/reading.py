@@ -1,0 +1,65 @@
+"""What a skill can read in a request before any model is asked: seam between a skill and the router.
+
+A reader decides nothing for the model: it narrows what the model may answer, as far as the words of the request do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from agent_core.tools import ToolExample
+
+Choices: TypeAlias = Callable[[str], Mapping[str, Sequence[str]]]
+"""Reads a request: for an argument, the values that the request allows, best first. May block; must not write."""
+
+
+class Understood(msgspec.Struct, frozen=True, kw_only=True):
+    """What one skill read in one request."""
+
+    request: str
+    """The request as the model shall see it, such as digits for number words."""
+    sign: float = 0.0
+    """How strongly the request itself speaks for the skill (two numbers, a file name), added to the share of the
+    examples that do: 0 where nothing does, up to 1."""
+    values: Mapping[str, Sequence[str]] = {}
+    """For an argument, the values that the request allows, best first."""
+    kinds: Mapping[str, Sequence[str]] = {}
+    """For an argument, the kind of each of its values, in the same order: examples of other kinds are not shown to the
+    model, and kinds that are common among similar examples weigh more."""
+
+
+class Reader(Protocol):
+    """Reads requests for one skill."""
+
+    def read(self, text: str) -> Understood | None:
+        """What the request holds for this skill; None where the skill cannot serve it."""
+        ...
+
+    def example(self, example: ToolExample) -> tuple[ToolExample, Mapping[str, str]]:
+        """An example as the model shall see it, and the kind of each argument's value."""
+        ...
+
+    def mask(self, text: str) -> str:
+        """The text with the names that this skill knows made equal, as the router compares it."""
+        ...
+
+
+class PlainReader:
+    """Reads choices, where there are any, and changes nothing."""
+
+    def __init__(self, choices: Choices | None = None) -> None:
+        self._choices = choices
+
+    def read(self, text: str) -> Understood | None:
+        """The request as it stands."""
+        found = {} if self._choices is None else self._choices(text)
+        return Understood(request=text, values={name: values for name, values in found.items() if values})
+
+    def example(self, example: ToolExample) -> tuple[ToolExample, Mapping[str, str]]:
+        """The example as it stands."""
+        return example, {}
+
+    def mask(self, text: str) -> str:
+        """The text as it stands."""
+        return text

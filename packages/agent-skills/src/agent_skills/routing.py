@@ -1,0 +1,149 @@
+"""Which skill fits a request: the examples most like it vote, and skills add what they read in it.
+
+Built for models too small to choose: what is proposed here is called. Everything is measured on wordings that were
+not written with the examples at hand; `bench/small_model.py` repeats it.
+"""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from agent_core.tools import Reading, ToolExample
+from agent_skills.offers import Ranked
+from agent_skills.reading import Understood
+from agent_skills.similarity import Near, SimilarityIndex
+from agent_skills.skill import AnySkill
+from agent_skills.small_talk import SMALL_TALK
+
+VOTERS = 5
+FLOOR_WITH_SIGN = 0.05
+FLOOR_WITHOUT_SIGN = 0.33
+"""How alike the nearest example of a skill must be. Without a sign in the request itself (two numbers, a file name) it
+must be really alike: long word problems resemble nothing much, small talk resembles `what day is it` a little."""
+MAX_SHOTS = 8
+PRIOR_VOTERS = 8
+PRIOR_SMOOTHING = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+class _Example(msgspec.Struct, frozen=True):
+    skill: str
+    """Empty: small talk, no skill."""
+    shot: ToolExample | None = None
+    kinds: Mapping[str, str] = {}
+
+
+class SimilarityRouter:
+    """Ranks skills by likeness; proposes the best unless small talk is likelier."""
+
+    def __init__(self, skills: Sequence[AnySkill]) -> None:
+        self._skills = {skill.spec.name: skill for skill in skills}
+        self._examples: list[_Example] = []
+        texts: list[str] = []
+        for skill in skills:
+            for example in skill.spec.examples:
+                shot, kinds = skill.reader.example(example)
+                self._examples.append(_Example(skill.spec.name, shot, kinds))
+                texts.append(skill.reader.mask(example.utterance))
+        self._examples += [_Example("") for _ in SMALL_TALK]
+        self._index = SimilarityIndex([*texts, *SMALL_TALK])
+        self._own = {
+            name: [index for index, example in enumerate(self._examples) if example.skill == name]
+            for name in ("", *self._skills)
+        }
+
+    def rank(self, query: str) -> Sequence[Ranked]:
+        """Every skill, best first; the best is proposed where it beats small talk. May block: readers may."""
+        understood = self._understand(query)
+        near = self._nearest(query, understood)
+        votes = _shares([one for one in near if self._examples[one.index].skill in {"", *understood}][:VOTERS], self)
+        for name, one in understood.items():
+            votes[name] = votes.get(name, 0.0) + one.sign
+        best = max(votes, key=lambda name: votes[name], default="")
+        likest = max((one.score for one in near if self._examples[one.index].skill == best), default=0.0)
+        floor = FLOOR_WITH_SIGN if best and understood[best].sign else FLOOR_WITHOUT_SIGN
+        proposed = best if best and likest >= floor else ""
+        order = sorted(self._skills, key=lambda name: -votes.get(name, 0.0))
+        return [
+            self._proposal(name, min(votes.get(name, 0.0), 1.0), query, understood[name])
+            if name == proposed
+            else Ranked(name, min(votes.get(name, 0.0), 1.0))
+            for name in order
+        ]
+
+    def skill_of(self, near: Near) -> str:
+        """The name of the skill that an example belongs to; empty for small talk."""
+        return self._examples[near.index].skill
+
+    def _understand(self, query: str) -> dict[str, Understood]:
+        """What each skill reads in the request; those that cannot serve it are left out."""
+        found: dict[str, Understood] = {}
+        for name, skill in self._skills.items():
+            try:
+                one = skill.reader.read(query)
+            except Exception:  # a reader is a help: without it the skill competes by its examples alone
+                logger.warning("skill %s could not read the request", name, exc_info=True)
+                one = Understood(request=query)
+            if one is not None:
+                found[name] = one
+        return found
+
+    def _nearest(self, query: str, understood: Mapping[str, Understood]) -> list[Near]:
+        near = self._index.nearest(query, self._own[""])
+        for name in understood:
+            near += self._index.nearest(self._skills[name].reader.mask(query), self._own[name])
+        return sorted(near, key=lambda one: (-one.score, one.index))
+
+    def _proposal(self, name: str, score: float, query: str, understood: Understood) -> Ranked:
+        mask = self._skills[name].reader.mask
+        near = self._index.nearest(mask(query), self._own[name])
+        readings = tuple(
+            Reading(
+                argument=argument,
+                values=tuple(values),
+                log_weights=self._weights(argument, near, understood.kinds.get(argument, ())),
+            )
+            for argument, values in understood.values.items()
+        )
+        return Ranked(
+            name=name,
+            score=score,
+            proposed=True,
+            shots=self._shots(near, understood),
+            request=understood.request,
+            readings=readings,
+        )
+
+    def _shots(self, near: Sequence[Near], understood: Understood) -> tuple[ToolExample, ...]:
+        """The nearest examples whose values are of a kind that may be answered; any, where none is."""
+        examples = [self._examples[one.index] for one in near]
+        fitting = [
+            example
+            for example in examples
+            if all(example.kinds.get(argument) in kinds for argument, kinds in understood.kinds.items())
+        ]
+        return tuple(example.shot for example in (fitting or examples)[:MAX_SHOTS] if example.shot)
+
+    def _weights(self, argument: str, near: Sequence[Near], kinds: Sequence[str]) -> tuple[float, ...]:
+        """For each value, the logarithm of its kind's share among the nearest examples."""
+        if not kinds:
+            return ()
+        shares: Counter[str] = Counter()
+        fitting = [one for one in near if self._examples[one.index].kinds.get(argument) in set(kinds)]
+        for one in fitting[:PRIOR_VOTERS]:
+            shares[self._examples[one.index].kinds[argument]] += one.score**2  # type: ignore[assignment]
+        total = sum(shares.values()) + PRIOR_SMOOTHING * len(set(kinds))
+        return tuple(math.log((shares[kind] + PRIOR_SMOOTHING) / total) for kind in kinds)
+
+
+def _shares(near: Sequence[Near], router: SimilarityRouter) -> dict[str, float]:
+    votes: dict[str, float] = {}
+    for one in near:
+        name = router.skill_of(one)
+        votes[name] = votes.get(name, 0.0) + one.score
+    total = sum(votes.values()) or 1.0
+    return {name: vote / total for name, vote in votes.items()}
