@@ -150,6 +150,14 @@ async def test_a_server_of_no_known_kind(server: Any, make_script: Any, listed: 
             await ask(model, request)
 
 
+async def test_a_wrong_key_is_told_of_when_the_kind_is_asked_for(server: Any, make_script: Any) -> None:
+    server.say(make_script(b'{"error": {"message": "no"}}', status=401, content_type="application/json"))
+    request = ModelRequest(messages=(user("hi"),), constraint=Choice(values=("a", "b")))
+    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+        with pytest.raises(CredentialsError):
+            await ask(model, request)
+
+
 def test_an_unknown_kind_of_server() -> None:
     with pytest.raises(UnknownServerError, match=r"llama\.cpp"):
         OpenAIChatModel("m", server="nginx")

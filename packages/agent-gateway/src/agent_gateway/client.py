@@ -20,7 +20,7 @@ from agent_gateway.sse import SseSplitter
 from agent_gateway.transport import HttpCall, HttpReply, HttpxTransport, Transport, drain
 
 OPENAI_URL = "https://api.openai.com/v1"
-_OK = 200
+_OK, _NOT_FOUND = 200, 404
 
 
 class OpenAIChatModel:
@@ -134,6 +134,8 @@ class OpenAIChatModel:
         )
         async with self._transport.send(call) as reply:
             body = await reply.read()
+            if reply.status not in {_OK, _NOT_FOUND}:
+                raise failure(self._target, body, status=reply.status, headers=reply.headers, now=time.time())
         try:
             models = msgspec.json.decode(body, type=_ModelList)
         except msgspec.DecodeError:

@@ -147,6 +147,16 @@ class TestDecoding:
             tasks.cancel_scope.cancel()
         assert longest < 0.5
 
+    async def test_raw_text_is_continued_without_a_template(self, loaded: LlamaCppModel) -> None:
+        completion = await ask(loaded, ask_for("1, 2, 3, 4, 5,", raw=True, max_output_tokens=4))
+        assert completion.message.text.startswith(" 6")
+        capital = Choice(values=("London", "Paris", "Rome"))
+        completion = await ask(
+            loaded, ask_for("The capital of France is the city of ", raw=True, constraint=capital)
+        )
+        assert completion.message.text == "Paris"
+        assert completion.usage.input_tokens
+
     async def test_counting_tokens(self, loaded: LlamaCppModel) -> None:
         assert await loaded.count_tokens("") == 0
         assert await loaded.count_tokens("hello there") == 2

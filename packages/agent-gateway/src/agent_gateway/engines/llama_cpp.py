@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -279,6 +280,9 @@ class LlamaCppModel:
                 self._path, reason, "open it with verbose=True to see llama.cpp's log"
             ) from error
         self._folder = folder
+        weakref.finalize(
+            self, shutil.rmtree, folder, ignore_errors=True
+        )  # for a process that ends without `close`
         self._say(f"{self._path.name} is ready")
         return cast("_Server", server)
 
