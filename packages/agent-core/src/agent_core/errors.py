@@ -34,7 +34,7 @@ class IllegalEventError(ProtocolError):
 
     def __init__(self, phase: str, event_type: str) -> None:
         super().__init__(
-            f"event {event_type!r} is not legal in phase {phase!r}; see agent_core.transitions.TRANSITIONS"
+            f"event {event_type!r} is not legal in phase {str(phase)!r}; see agent_core.transitions.TRANSITIONS"
         )
         self.phase = phase
         self.event_type = event_type

@@ -14,6 +14,7 @@ Theory
 """
 
 from collections.abc import Iterable, Mapping
+from typing import assert_never
 
 from msgspec.structs import replace
 
@@ -129,6 +130,8 @@ def owed(state: RunState) -> tuple[eff.Effect, ...]:
             return (eff.StoreOutcome() if checked else eff.CheckAnswer(turn=state.spent.turns),)
         case Phase.IDLE | Phase.DONE | Phase.FAILED | Phase.CANCELLED:
             return ()
+        case _:
+            assert_never(state.phase)
 
 
 def _owed_by_reasoning(state: RunState) -> eff.Effect:
