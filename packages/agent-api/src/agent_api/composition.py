@@ -15,6 +15,7 @@ from agent_gateway.catalog import open_model
 from agent_memory import SessionMemory, SqliteJournal
 from agent_skills import PluginState, PluginStatus, SkillRegistry, SkillRunner, find_plugins, load_plugins
 from agent_skills.builtin import BuiltinSettings, register_builtins
+from agent_skills.routing import SimilarityRouter
 
 
 class Skills(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ def open_skills(settings: Settings) -> Skills:
     registry = SkillRegistry()
     register_builtins(registry, BuiltinSettings.in_folder(workspace))
     plugins = load_plugins(registry, find_plugins()) if settings.plugins else ()
-    return Skills(registry=registry, runner=SkillRunner(registry), plugins=plugins)
+    return Skills(registry=registry, runner=SkillRunner(registry, router=SimilarityRouter), plugins=plugins)
 
 
 @asynccontextmanager

@@ -2,18 +2,26 @@
 
 import re
 from collections.abc import Callable
+from typing import cast
 
-from text_to_num import alpha2digit
+import text_to_num
 
 _NUMBER = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?|(?<![\d.])\.\d+")
 _SCALED = re.compile(
-    r"\b(\d+(?:\.\d+)?)\s+(hundred|thousand|million)\b|\b(an?|the)\s+(hundred|thousand|million)\b", re.IGNORECASE
+    r"\b(\d+(?:\.\d+)?)\s+(hundred|thousand|million)\b|\b(an?|the)\s+(hundred|thousand|million)\b",
+    re.IGNORECASE,
 )
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000}
 _DOZEN = re.compile(r"\b(?:a\s+)?dozen\b", re.IGNORECASE)
 _FOURTY = re.compile(r"\bfourty\b", re.IGNORECASE)
 _ALONE = re.compile(r"\b(one|two|three)\b", re.IGNORECASE)
+_ALL, _FROM_THREE = 0.0, 3.0
+"""Thresholds under which number words that stand alone stay words."""
 _SMALL = {"one": "1", "two": "2", "three": "3"}
+
+
+# The wheel (text2num, Rust) carries no types.
+_alpha2digit = cast("Callable[[str, str, float], str]", text_to_num.alpha2digit)  # pyright: ignore[reportUnknownMemberType]
 
 
 def in_digits(text: str) -> str:
@@ -24,7 +32,7 @@ def in_digits(text: str) -> str:
     text = _FOURTY.sub("forty", text)
     text = _SCALED.sub(_scaled, text)
     text = _DOZEN.sub("12", text)
-    text = alpha2digit(text, "en", 0.0) if not _ALONE.search(text) else _with_small(text)
+    text = _alpha2digit(text, "en", _ALL) if not _ALONE.search(text) else _with_small(text)
     return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
 
 
@@ -36,8 +44,10 @@ def _scaled(match: re.Match[str]) -> str:
 
 def _with_small(text: str) -> str:
     """Small number words alone: `two` and `three` are numbers; `one` only where another operand is missing."""
-    marked = alpha2digit(text, "en")  # leaves one, two and three alone where they are part of nothing larger
-    marked = re.sub(r"\b(two|three)\b", lambda match: _SMALL[match.group().lower()], marked, flags=re.IGNORECASE)
+    marked = _alpha2digit(text, "en", _FROM_THREE)  # `one` and `two` of nothing larger stay words
+    marked = re.sub(
+        r"\b(two|three)\b", lambda match: _SMALL[match.group().lower()], marked, flags=re.IGNORECASE
+    )
     is_operand = re.search(r"\b(plus|minus|times|divided|add|subtract|and)\b", marked, re.IGNORECASE)
     if len(_NUMBER.findall(marked)) < 2 and is_operand:
         marked = re.sub(r"\bone\b", "1", marked, flags=re.IGNORECASE)

@@ -23,7 +23,7 @@ class Ranked(NamedTuple):
     request: str = ""
     """The request as rewritten for the model, shots in the same way; empty: as it stands."""
     readings: tuple[Reading, ...] = ()
-    """Values of arguments, where the router read them. Without any, the skill's `choices` are asked."""
+    """The values that arguments may take, as the skill read them in the request."""
 
 
 class Router(Protocol):
@@ -32,7 +32,7 @@ class Router(Protocol):
     def rank(self, query: str) -> Sequence[Ranked]:
         """The skills to offer for `query`, best first; at most one is proposed.
 
-        Runs in a worker thread, as it may ask skills for their choices; several calls may run at once.
+        Runs in a worker thread, as it may ask skills what they read; several calls may run at once.
         """
         ...
 

@@ -29,6 +29,17 @@ class Understood(msgspec.Struct, frozen=True, kw_only=True):
     model, and kinds that are common among similar examples weigh more."""
 
 
+class ReadExample(msgspec.Struct, frozen=True, kw_only=True):
+    """An example of a skill, prepared once."""
+
+    shot: ToolExample
+    """As the model shall see it."""
+    masked: str
+    """As the router compares it; see `Reader.mask`."""
+    kinds: Mapping[str, str] = {}
+    """The kind of each argument's value; see `Understood.kinds`."""
+
+
 class Reader(Protocol):
     """Reads requests for one skill."""
 
@@ -36,8 +47,8 @@ class Reader(Protocol):
         """What the request holds for this skill; None where the skill cannot serve it."""
         ...
 
-    def example(self, example: ToolExample) -> tuple[ToolExample, Mapping[str, str]]:
-        """An example as the model shall see it, and the kind of each argument's value."""
+    def example(self, example: ToolExample) -> ReadExample:
+        """Prepare an example of the skill."""
         ...
 
     def mask(self, text: str) -> str:
@@ -53,12 +64,14 @@ class PlainReader:
 
     def read(self, text: str) -> Understood | None:
         """The request as it stands."""
-        found = {} if self._choices is None else self._choices(text)
+        if self._choices is None:
+            return Understood(request=text)
+        found = self._choices(text)
         return Understood(request=text, values={name: values for name, values in found.items() if values})
 
-    def example(self, example: ToolExample) -> tuple[ToolExample, Mapping[str, str]]:
+    def example(self, example: ToolExample) -> ReadExample:
         """The example as it stands."""
-        return example, {}
+        return ReadExample(shot=example, masked=example.utterance)
 
     def mask(self, text: str) -> str:
         """The text as it stands."""

@@ -6,7 +6,7 @@ not written with the examples at hand; `bench/small_model.py` repeats it.
 
 import logging
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -26,6 +26,8 @@ must be really alike: long word problems resemble nothing much, small talk resem
 MAX_SHOTS = 8
 PRIOR_VOTERS = 8
 PRIOR_SMOOTHING = 0.1
+PRIOR_WEIGHT = 2.0
+"""What the kinds of similar examples count against the model's own likelihoods."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +48,9 @@ class SimilarityRouter:
         texts: list[str] = []
         for skill in skills:
             for example in skill.spec.examples:
-                shot, kinds = skill.reader.example(example)
-                self._examples.append(_Example(skill.spec.name, shot, kinds))
-                texts.append(skill.reader.mask(example.utterance))
+                read = skill.reader.example(example)
+                self._examples.append(_Example(skill.spec.name, read.shot, read.kinds))
+                texts.append(read.masked)
         self._examples += [_Example("") for _ in SMALL_TALK]
         self._index = SimilarityIndex([*texts, *SMALL_TALK])
         self._own = {
@@ -60,11 +62,11 @@ class SimilarityRouter:
         """Every skill, best first; the best is proposed where it beats small talk. May block: readers may."""
         understood = self._understand(query)
         near = self._nearest(query, understood)
-        votes = _shares([one for one in near if self._examples[one.index].skill in {"", *understood}][:VOTERS], self)
+        votes = self._shares(near[:VOTERS])
         for name, one in understood.items():
             votes[name] = votes.get(name, 0.0) + one.sign
         best = max(votes, key=lambda name: votes[name], default="")
-        likest = max((one.score for one in near if self._examples[one.index].skill == best), default=0.0)
+        likest = max((one.score for one in near if self._examples[one.place].skill == best), default=0.0)
         floor = FLOOR_WITH_SIGN if best and understood[best].sign else FLOOR_WITHOUT_SIGN
         proposed = best if best and likest >= floor else ""
         order = sorted(self._skills, key=lambda name: -votes.get(name, 0.0))
@@ -74,10 +76,6 @@ class SimilarityRouter:
             else Ranked(name, min(votes.get(name, 0.0), 1.0))
             for name in order
         ]
-
-    def skill_of(self, near: Near) -> str:
-        """The name of the skill that an example belongs to; empty for small talk."""
-        return self._examples[near.index].skill
 
     def _understand(self, query: str) -> dict[str, Understood]:
         """What each skill reads in the request; those that cannot serve it are left out."""
@@ -96,7 +94,16 @@ class SimilarityRouter:
         near = self._index.nearest(query, self._own[""])
         for name in understood:
             near += self._index.nearest(self._skills[name].reader.mask(query), self._own[name])
-        return sorted(near, key=lambda one: (-one.score, one.index))
+        return sorted(near, key=lambda one: (-one.score, one.place))
+
+    def _shares(self, near: Sequence[Near]) -> dict[str, float]:
+        """Each skill's share of the votes; the empty name is small talk."""
+        votes: dict[str, float] = {}
+        for one in near:
+            name = self._examples[one.place].skill
+            votes[name] = votes.get(name, 0.0) + one.score
+        total = sum(votes.values()) or 1.0
+        return {name: vote / total for name, vote in votes.items()}
 
     def _proposal(self, name: str, score: float, query: str, understood: Understood) -> Ranked:
         mask = self._skills[name].reader.mask
@@ -120,7 +127,7 @@ class SimilarityRouter:
 
     def _shots(self, near: Sequence[Near], understood: Understood) -> tuple[ToolExample, ...]:
         """The nearest examples whose values are of a kind that may be answered; any, where none is."""
-        examples = [self._examples[one.index] for one in near]
+        examples = [self._examples[one.place] for one in near]
         fitting = [
             example
             for example in examples
@@ -132,18 +139,9 @@ class SimilarityRouter:
         """For each value, the logarithm of its kind's share among the nearest examples."""
         if not kinds:
             return ()
-        shares: Counter[str] = Counter()
-        fitting = [one for one in near if self._examples[one.index].kinds.get(argument) in set(kinds)]
+        shares: defaultdict[str, float] = defaultdict(float)
+        fitting = [one for one in near if self._examples[one.place].kinds.get(argument) in set(kinds)]
         for one in fitting[:PRIOR_VOTERS]:
-            shares[self._examples[one.index].kinds[argument]] += one.score**2  # type: ignore[assignment]
+            shares[self._examples[one.place].kinds[argument]] += one.score**2
         total = sum(shares.values()) + PRIOR_SMOOTHING * len(set(kinds))
-        return tuple(math.log((shares[kind] + PRIOR_SMOOTHING) / total) for kind in kinds)
-
-
-def _shares(near: Sequence[Near], router: SimilarityRouter) -> dict[str, float]:
-    votes: dict[str, float] = {}
-    for one in near:
-        name = router.skill_of(one)
-        votes[name] = votes.get(name, 0.0) + one.score
-    total = sum(votes.values()) or 1.0
-    return {name: vote / total for name, vote in votes.items()}
+        return tuple(PRIOR_WEIGHT * math.log((shares[kind] + PRIOR_SMOOTHING) / total) for kind in kinds)

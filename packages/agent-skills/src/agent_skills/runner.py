@@ -13,7 +13,7 @@ import msgspec
 
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext
-from agent_core.tools import Reading, ToolCall, ToolOffer, ToolResult, ToolSpec
+from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
 from agent_skills.errors import (
     InvalidArgumentsError,
     SkillBusyError,
@@ -28,8 +28,8 @@ from agent_skills.registry import SkillRegistry
 from agent_skills.results import MAX_RESULT_CHARS, as_text
 from agent_skills.skill import AnySkill
 
-CHOICES_TIMEOUT_S = 2.0
-"""Seconds that a skill may take to read choices out of a request; after that there are none."""
+RANKING_TIMEOUT_S = 5.0
+"""Seconds that the skills may take together to read a request; after that none is proposed."""
 _MAX_NAMED = 20
 
 logger = logging.getLogger(__name__)
@@ -59,19 +59,22 @@ class SkillRunner:
         return None if skill is None else skill.spec
 
     async def specs(self, query: str) -> Sequence[ToolOffer]:
-        """The skills to offer for `query`, best first. Arguments are read for the proposed one alone."""
+        """The skills to offer for `query`, best first."""
         if self._router_revision != self._registry.revision:
             self._router_revision = self._registry.revision
             self._router = self._router_factory(self._registry.skills())
         ranked = ((one, self._registry.get(one.name)) for one in await self._rank(query))
-        return [await self._offer(one, skill, query) for one, skill in ranked if skill is not None]
+        return [_offer(one, skill) for one, skill in ranked if skill is not None]
 
     async def _rank(self, query: str) -> Sequence[Ranked]:
-        if isinstance(
-            self._router, OfferAll
-        ):  # nothing to work out: a thread would cost more than the answer
+        if isinstance(self._router, OfferAll):  # a thread would cost more than the answer
             return self._router.rank(query)
-        return await anyio.to_thread.run_sync(self._router.rank, query, abandon_on_cancel=True)
+        with anyio.move_on_after(RANKING_TIMEOUT_S):
+            return await anyio.to_thread.run_sync(self._router.rank, query, abandon_on_cancel=True)
+        logger.warning(
+            "the skills were not ranked within %s s; all are offered, none proposed", RANKING_TIMEOUT_S
+        )
+        return OfferAll(self._registry.skills()).rank(query)
 
     async def run(self, call: ToolCall, context: ToolContext) -> ToolResult:
         """Run one call. Whatever goes wrong is a result with `error` set; only a cancellation passes through."""
@@ -113,36 +116,6 @@ class SkillRunner:
         more = ", ..." if len(names) > _MAX_NAMED else ""
         return f"there is no tool {name!r}; there are: {', '.join(names[:_MAX_NAMED]) or 'none'}{more}"
 
-    async def _offer(self, ranked: Ranked, skill: AnySkill, query: str) -> ToolOffer:
-        readings = ranked.readings
-        if ranked.proposed and not readings:
-            readings = await self._readings(skill, query)
-        return ToolOffer(
-            spec=skill.spec,
-            score=ranked.score,
-            proposed=ranked.proposed,
-            request=ranked.request,
-            shots=ranked.shots,
-            readings=readings,
-        )
-
-    async def _readings(self, skill: AnySkill, query: str) -> tuple[Reading, ...]:
-        choices = skill.choices
-        if choices is None:
-            return ()
-        try:
-            with anyio.fail_after(CHOICES_TIMEOUT_S):
-                found = await self._in_process.in_thread(skill.spec.name, lambda: choices(query))
-            return tuple(
-                Reading(argument=argument, values=tuple(values))
-                for argument, values in found.items()
-                if values
-            )
-        except (Exception, SystemExit) as error:
-            # Choices are a help: without them the model writes the argument itself.
-            logger.warning("skill %s gave no choices", skill.spec.name, exc_info=error)
-            return ()
-
 
 def _classify(skill: AnySkill, error: BaseException) -> tuple[str, bool]:
     """The stable code of a failure, and whether the same call may succeed if made again."""
@@ -158,6 +131,17 @@ def _classify(skill: AnySkill, error: BaseException) -> tuple[str, bool]:
             return error.code or "skill_failed", error.may_pass
         case _:
             return "skill_crashed", False
+
+
+def _offer(ranked: Ranked, skill: AnySkill) -> ToolOffer:
+    return ToolOffer(
+        spec=skill.spec,
+        score=ranked.score,
+        proposed=ranked.proposed,
+        request=ranked.request,
+        shots=ranked.shots,
+        readings=ranked.readings,
+    )
 
 
 def _refuse(call: ToolCall, code: str, text: str) -> ToolResult:

@@ -1,8 +1,8 @@
 """How alike two requests are, by their words: no model, no vectors, no dependencies.
 
 Words, pairs of words and pieces of words, weighted by how rare they are among the examples. Numbers, signs and file
-names are made equal first, since it is the wording around them that tells what is asked. On strangers' wordings this
-was as good as 256-dimensional static word vectors for proposing a tool, and two megabytes smaller per megabyte kept.
+names are made equal first, since it is the wording around them that tells what is asked. Static word vectors
+(`wordllama`, 256 dimensions, 19 MB) proposed the right tool for 128 of 140 prompts, this for 131.
 """
 
 import math
@@ -14,8 +14,10 @@ from typing import NamedTuple
 from agent_skills.numbers import replace_numbers
 
 FILE_NAME = re.compile(r"\b[\w-]+(?:/[\w.-]+)*\.[a-z]{1,5}\b", re.IGNORECASE)
-_OPERATOR = re.compile(r"(?<=[\d)\s])[-+*/x×÷^](?=[\s\d(])|[=%]")
-_CONTRACTION = re.compile(r"\b(what|how|who|where|when|that|it|there|here)['’]?s\b")
+_OPERATOR = re.compile(r"(?<=[\d)\s])[-+*/x\N{MULTIPLICATION SIGN}\N{DIVISION SIGN}^](?=[\s\d(])|[=%]")
+_CONTRACTION = re.compile(
+    r"\b(what|how|who|where|when|that|it|there|here)['\N{RIGHT SINGLE QUOTATION MARK}]?s\b"
+)
 _WORD = re.compile(r"[^\W_]+")
 _PIECES = (3, 4)
 _WEIGHTS = {"word": 1.0, "pair": 1.0, "piece": 0.35}
@@ -31,7 +33,8 @@ class Near(NamedTuple):
     """An example and how alike it is, 0 to 1."""
 
     score: float
-    index: int
+    place: int
+    """Of the text among those indexed."""
 
 
 def shape(text: str) -> str:
@@ -72,7 +75,7 @@ class SimilarityIndex:
         vector = self._vector(features(text))
         indexes = range(len(self._vectors)) if among is None else among
         scored = [Near(_dot(vector, self._vectors[index]), index) for index in indexes]
-        return sorted(scored, key=lambda near: (-near.score, near.index))
+        return sorted(scored, key=lambda near: (-near.score, near.place))
 
     def _vector(self, counts: Mapping[Feature, int]) -> Vector:
         weighted = {

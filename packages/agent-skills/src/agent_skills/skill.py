@@ -5,20 +5,18 @@ Runs nothing: `runner` does.
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from agent_core.json_types import JsonObject
 from agent_core.tools import Label, ToolExample, ToolSpec
 from agent_skills.docstrings import read_docstring
 from agent_skills.errors import InvalidArgumentsError, SkillDefinitionError
+from agent_skills.reading import Choices, PlainReader, Reader
 from agent_skills.schema import Parameters
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
-
-Choices: TypeAlias = Callable[[str], Mapping[str, Sequence[str]]]
-"""Reads a request: for an argument, the values that the request allows, best first. May block; must not write."""
 
 Examples: TypeAlias = Iterable[tuple[str, JsonObject]]
 """Utterances of people, each with the arguments that it should lead to."""
@@ -30,12 +28,12 @@ class Skill(Generic[P, R_co]):
     """A skill. Calling it calls the function, so a module that defines skills is tested like any other."""
 
     def __init__(
-        self, function: Callable[P, R_co], spec: ToolSpec, parameters: Parameters, choices: Choices | None
+        self, function: Callable[P, R_co], spec: ToolSpec, parameters: Parameters, reader: Reader
     ) -> None:
         self.function = function
         self.spec = spec
         self.parameters = parameters
-        self.choices = choices
+        self.reader = reader
         self.is_async = inspect.iscoroutinefunction(function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -63,6 +61,7 @@ def skill(
     timeout_s: float = ...,
     answer: str = ...,
     choices: Choices | None = ...,
+    reader: Reader | None = ...,
 ) -> Callable[[Callable[P, R_co]], Skill[P, R_co]]: ...
 
 
@@ -77,6 +76,7 @@ def skill(
     timeout_s: float = 30.0,
     answer: str = "",
     choices: Choices | None = None,
+    reader: Reader | None = None,
 ) -> Skill[P, R_co] | Callable[[Callable[P, R_co]], Skill[P, R_co]]:
     """Make a skill of a typed function, sync or async.
 
@@ -92,7 +92,8 @@ def skill(
         idempotent: True where calling again with the same arguments does no harm.
         timeout_s: seconds one call may take.
         answer: how a weak model's answer is put together: a `str.format` template over the arguments and `result`.
-        choices: reads candidate values for arguments out of a request; see `Choices`.
+        choices: reads the values that arguments may take out of a request; see `Choices`.
+        reader: reads more than choices, and prepares the examples; see `Reader`. It goes before `choices`.
 
     Raises:
         SkillDefinitionError: the function cannot be a skill; the message says what to change.
@@ -113,7 +114,7 @@ def skill(
             timeout_s=timeout_s,
             answer=answer,
         )
-        return Skill(function, spec, parameters, choices)
+        return Skill(function, spec, parameters, reader or PlainReader(choices))
 
     return decorate if function is None else decorate(function)
 

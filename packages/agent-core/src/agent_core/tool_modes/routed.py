@@ -152,4 +152,11 @@ def _sentence(result: ToolResult, call: ToolCall | None, templates: Mapping[str,
     if result.is_error:
         return f"I could not do that: {result.content}"
     template = templates.get(call.name) or "{result}"
-    return template.format(**{**call.arguments, "result": result.content})
+    return template.format_map(_Filled({**call.arguments, "result": result.content}))
+
+
+class _Filled(dict[str, object]):
+    """What a template may name; an argument that was left out is empty."""
+
+    def __missing__(self, key: str) -> str:
+        return ""

@@ -8,8 +8,10 @@ from datetime import datetime, tzinfo
 from typing import Literal
 
 from agent_core.ports import Clock
+from agent_core.tools import ToolExample
 from agent_skills.errors import SkillFailedError
 from agent_skills.hookspecs import Register, hookimpl
+from agent_skills.reading import PlainReader, ReadExample, Understood
 from agent_skills.skill import skill
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -24,24 +26,38 @@ _MONTHS = (
 )
 _EXAMPLES = (
     ("what time is it now?", {"what": "time"}),
+    ("what's the time", {"what": "time"}),
+    ("tell me the time", {"what": "time"}),
     ("time?", {"what": "time"}),
+    ("can you say what time we have", {"what": "time"}),
     ("do you have the time", {"what": "time"}),
     ("how late is it now", {"what": "time"}),
-    ("Could you tell me the current time, please?", {"what": "time"}),
+    ("current time please", {"what": "time"}),
+    ("what hour is it", {"what": "time"}),
+    ("look at the clock", {"what": "time"}),
+    ("please give me the exact time", {"what": "time"}),
     ("is it past noon already?", {"what": "time"}),
-    ("check the clock for me", {"what": "time"}),
-    ("what time is it in Tokyo?", {"what": "time", "zone": "Asia/Tokyo"}),
-    ("time in New York right now", {"what": "time", "zone": "America/New_York"}),
     ("what is today's date?", {"what": "date"}),
+    ("tell me the date", {"what": "date"}),
+    ("what date is it", {"what": "date"}),
     ("date please", {"what": "date"}),
     ("which date do we have today", {"what": "date"}),
     ("what month is it", {"what": "date"}),
     ("which year do we have", {"what": "date"}),
-    ("What is the date in Sydney?", {"what": "date", "zone": "Australia/Sydney"}),
+    ("what is the current year", {"what": "date"}),
+    ("give me the current date", {"what": "date"}),
     ("what day is it", {"what": "weekday"}),
     ("which weekday is today", {"what": "weekday"}),
     ("is today a Sunday?", {"what": "weekday"}),
-    ("I forgot which day of the week we have, can you help?", {"what": "weekday"}),
+    ("what day of the week is it today", {"what": "weekday"}),
+    ("tell me which day of the week we have", {"what": "weekday"}),
+    ("is it Friday?", {"what": "weekday"}),
+    ("what day is it today", {"what": "weekday"}),
+    ("check the time for me", {"what": "time"}),
+    ("what does the clock say", {"what": "time"}),
+    ("what time is it in Tokyo?", {"what": "time", "zone": "Asia/Tokyo"}),
+    ("time in New York right now", {"what": "time", "zone": "America/New_York"}),
+    ("What is the date in Sydney?", {"what": "date", "zone": "Australia/Sydney"}),
 )
 
 
@@ -63,7 +79,7 @@ class ClockPlugin:
             idempotent=True,
             timeout_s=5.0,
             answer="It is {result}.",
-            choices=parts_in,
+            reader=ClockReader(),
         )
         register(decorate(self._tell))
 
@@ -88,11 +104,19 @@ class ClockPlugin:
                 return f"{_WEEKDAYS[now.weekday()]}{where}"
 
 
-def parts_in(text: str) -> Mapping[str, Sequence[str]]:
-    """What a request asks for, by its words, and where: left to choose freely, a small model takes any of the three."""
-    words = re.sub(r"\btoday\b", "", text.lower())
-    said = [part for part, pattern in _WORDS.items() if pattern.search(words)]
-    return {"what": said or list(_WORDS), **zones_in(text)}
+class ClockReader(PlainReader):
+    """Reads which part is asked for, by its words: left to choose freely, a small model takes any of the three."""
+
+    def read(self, text: str) -> Understood | None:
+        """The parts that the words speak of, or all; and the zone, where a city is named."""
+        words = re.sub(r"\btoday\b", "", text.lower())
+        parts = [part for part, pattern in _WORDS.items() if pattern.search(words)] or list(_WORDS)
+        return Understood(request=text, values={"what": parts, **zones_in(text)}, kinds={"what": parts})
+
+    def example(self, example: ToolExample) -> ReadExample:
+        """The example; the kind of a part is the part."""
+        kinds = {"what": str(example.arguments["what"])}
+        return ReadExample(shot=example, masked=example.utterance, kinds=kinds)
 
 
 def zones_in(text: str) -> Mapping[str, Sequence[str]]:
