@@ -65,10 +65,9 @@ class SimilarityRouter:
         votes = self._shares(near[:VOTERS])
         for name, one in understood.items():
             votes[name] = votes.get(name, 0.0) + one.sign
-        best = max(votes, key=lambda name: votes[name], default="")
+        best = max(votes, key=lambda name: (votes[name], name != ""), default="")
         likest = max((one.score for one in near if self._examples[one.place].skill == best), default=0.0)
-        floor = FLOOR_WITH_SIGN if best and understood[best].sign else FLOOR_WITHOUT_SIGN
-        proposed = best if best and likest >= floor else ""
+        proposed = best if best and likest >= _floor(understood[best].sign) else ""
         order = sorted(self._skills, key=lambda name: -votes.get(name, 0.0))
         return [
             self._proposal(name, min(votes.get(name, 0.0), 1.0), query, understood[name])
@@ -145,3 +144,10 @@ class SimilarityRouter:
             shares[self._examples[one.place].kinds[argument]] += one.score**2
         total = sum(shares.values()) + PRIOR_SMOOTHING * len(set(kinds))
         return tuple(PRIOR_WEIGHT * math.log((shares[kind] + PRIOR_SMOOTHING) / total) for kind in kinds)
+
+
+def _floor(sign: float) -> float:
+    """How alike the nearest example must be; a sign of 1 outweighs all examples together."""
+    if sign >= 1.0:
+        return 0.0
+    return FLOOR_WITH_SIGN if sign else FLOOR_WITHOUT_SIGN

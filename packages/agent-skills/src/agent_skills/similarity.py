@@ -19,6 +19,9 @@ _CONTRACTION = re.compile(
     r"\b(what|how|who|where|when|that|it|there|here)['\N{RIGHT SINGLE QUOTATION MARK}]?s\b"
 )
 _WORD = re.compile(r"[^\W_]+")
+_POLITENESS = re.compile(
+    r"\b(?:please|pls|kindly|thanks|thank you|(?:could|can|would|will) you|i would like to|i want to|for me)\b"
+)
 _PIECES = (3, 4)
 _WEIGHTS = {"word": 1.0, "pair": 1.0, "piece": 0.35}
 _UNSEEN = 0.5
@@ -38,12 +41,13 @@ class Near(NamedTuple):
 
 
 def shape(text: str) -> str:
-    """The words of a text, with numbers, signs and file names made equal."""
+    """The words of a text but for politeness, with numbers, signs and file names made equal."""
     text = FILE_NAME.sub(" fffile ", text)
     text = replace_numbers(text, lambda _: " nnn ")
     text = _OPERATOR.sub(" ooo ", text)
     text = _CONTRACTION.sub(r"\1 is", text.lower())
-    return " ".join(_WORD.findall(text))
+    plain = _WORD.findall(_POLITENESS.sub(" ", text))
+    return " ".join(plain or _WORD.findall(text))
 
 
 def features(text: str) -> Counter[Feature]:

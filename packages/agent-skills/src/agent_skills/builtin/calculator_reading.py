@@ -15,6 +15,7 @@ from agent_skills.reading import ReadExample, Understood
 ARGUMENT = "expression"
 SIGN_OF_EXPRESSION = 1.0
 SIGN_OF_NUMBERS = 0.2
+"""For each number beyond the first, or for one with a word such as `half`."""
 LETTERS = "xyzwvu"
 """x is the first number of the request, y the second, ..."""
 
@@ -22,6 +23,8 @@ _OPERAND_BEFORE, _OPERAND_AFTER = r"(?<=[\d)])", r"(?=[\d(])"
 _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), replacement)
     for pattern, replacement in (
+        (r"\N{SUPERSCRIPT TWO}", "**2"),
+        (r"\N{SUPERSCRIPT THREE}", "**3"),
         (r"\s*\b(?:percent|per cent|pct)\b|\s+%", "%"),
         (
             rf"{_OPERAND_BEFORE}\s*(?:\^|\*\*|(?:raised )?to the power (?:of )?)\s*{_OPERAND_AFTER}",
@@ -35,7 +38,7 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             for words, sign in (
                 ("plus", "+"),
                 ("minus", "-"),
-                ("times|multiplied by", "*"),
+                ("times|multiplied (?:by|with)", "*"),
                 ("divided by|over", "/"),
             )
         ),
@@ -93,7 +96,7 @@ class CalculatorReader:
             return None
         return Understood(
             request=request,
-            sign=SIGN_OF_NUMBERS if len(numbers) > 1 else 0.0,
+            sign=SIGN_OF_NUMBERS * max(1, len(numbers) - 1),
             values={ARGUMENT: values},
             kinds={ARGUMENT: [candidates[value] for value in values]},
         )

@@ -12,7 +12,9 @@ ARGUMENT = "path"
 HERE = "."
 MAX_PATHS = 50
 """Paths that a model is given to choose from."""
+SIGN_OF_FILE = 1.0
 SIGN_OF_FILE_NAME = 0.3
+"""Of a name that is no file of the workspace."""
 SIGN_OF_KNOWN_FILE = 0.05
 SIGN_OF_FOLDER = 0.1
 
@@ -66,7 +68,8 @@ class FileReader:
         if mentioned:
             known = [path for path in paths for name in mentioned if _is_named(path, name)]
             values = list(dict.fromkeys(known or mentioned))
-            return Understood(request=text, sign=SIGN_OF_FILE_NAME, values={ARGUMENT: values[:MAX_PATHS]})
+            sign = SIGN_OF_FILE if known else SIGN_OF_FILE_NAME
+            return Understood(request=text, sign=sign, values={ARGUMENT: values[:MAX_PATHS]})
         found = _meant(text, paths)
         return Understood(request=text, sign=SIGN_OF_KNOWN_FILE, values={ARGUMENT: found}) if found else None
 
