@@ -58,17 +58,17 @@ async def test_a_run_with_one_tool(runner_of):
     state = await runner.run("What is 19 + 23?", instructions="Be brief.")
     assert state.phase is Phase.DONE
     assert state.answer == "It is 42."
-    assert types(runner.journal, state.run_id) == ONE_TOOL
+    assert types(runner.adapters.journal, state.run_id) == ONE_TOOL
     assert [one.spec.name for one in await tools.specs("")] == [spec.name for spec in model.requests[0].tools]
     assert [message.role for message in model.requests[1].messages] == ["system", "user", "assistant", "tool"]
     assert model.requests[1].messages[-1].tool_results[0].content == "42"
-    assert [outcome.answer for outcome in runner.memory.remembered] == ["It is 42."]
+    assert [outcome.answer for outcome in runner.adapters.memory.remembered] == ["It is 42."]
 
 
 async def test_the_state_is_the_fold_of_the_journal(runner_of):
     runner = runner_of([call("t"), answer("done")], {"t": lambda: "ok"})
     state = await runner.run("go")
-    stored = runner.journal.runs[state.run_id]
+    stored = runner.adapters.journal.runs[state.run_id]
     assert replay(state.run_id, [one.event for one in stored]) == state
     assert [one.seq for one in stored] == list(range(1, len(stored) + 1))
     assert await runner.load(state.run_id) == state
@@ -78,7 +78,7 @@ async def test_observers_are_told_each_event_with_its_state_and_each_delta(runne
     watcher = Watcher()
     runner = runner_of([call("t"), answer("well done indeed")], {"t": lambda: "ok"}, observers=[watcher])
     state = await runner.run("go")
-    assert watcher.stored == runner.journal.runs[state.run_id]
+    assert watcher.stored == runner.adapters.journal.runs[state.run_id]
     assert [one.seq for one in watcher.states] == [one.seq for one in watcher.stored]
     assert watcher.states[-1] == state
     assert watcher.deltas == [(state.run_id, text) for text in ("well", " done", " indeed")]
@@ -116,7 +116,7 @@ async def test_a_run_that_is_over_is_left_alone(runner_of):
     runner = runner_of([answer("hi")])
     state = await runner.run("go")
     assert await runner.drive(state.run_id) == state
-    assert len(runner.model.requests) == 1
+    assert len(runner.adapters.model.requests) == 1
     with pytest.raises(IllegalEventError):
         await runner.cancel(state.run_id, by="ann")
 
@@ -149,8 +149,8 @@ async def test_many_runs_at_once_do_not_disturb_each_other(runner_of):
         for number in range(100):
             tasks.start_soon(run, number)
     assert answers == {number: f"number {number}" for number in range(100)}
-    assert len(runner.journal.runs) == 100
-    assert all(types(runner.journal, run_id) == ONE_TOOL for run_id in runner.journal.runs)
+    assert len(runner.adapters.journal.runs) == 100
+    assert all(types(runner.adapters.journal, run_id) == ONE_TOOL for run_id in runner.adapters.journal.runs)
 
 
 # ── limits and the model ─────────────────────────────────────────────────────────────────────────────────────────
@@ -164,7 +164,7 @@ async def test_at_a_limit_the_model_gets_one_last_turn_without_tools(runner_of):
     assert state.limit_reached == "turns"
     assert state.answer == "what I have"
     assert [bool(request.tools) for request in model.requests] == [True, True, False]
-    assert types(runner.journal, state.run_id).count("limit.reached") == 1
+    assert types(runner.adapters.journal, state.run_id).count("limit.reached") == 1
 
 
 async def test_a_model_that_calls_a_tool_in_its_last_turn_ends_all_the_same(runner_of):
@@ -173,11 +173,13 @@ async def test_a_model_that_calls_a_tool_in_its_last_turn_ends_all_the_same(runn
     assert state.phase is Phase.DONE
     assert state.answer == ""
     assert state.messages[-1].tool_calls == ()
-    assert len(runner.tools.ran) == 1
+    assert len(runner.adapters.tools.ran) == 1
 
 
 async def test_time_is_a_limit_too(runner_of):
-    runner = runner_of([call("wait"), answer("late")], {"wait": lambda: str(runner.clock.advance(61))})
+    runner = runner_of(
+        [call("wait"), answer("late")], {"wait": lambda: str(runner.adapters.clock.advance(61))}
+    )
     state = await runner.run("go", limits=Limits(wall_time_s=60))
     assert (state.limit_reached, state.answer) == ("wall_time_s", "late")
 
@@ -190,7 +192,7 @@ async def test_an_unavailable_model_leaves_the_run_to_be_resumed(runner_of):
         await runner.drive(run_id)
     assert (await runner.load(run_id)).phase is Phase.REASONING
     assert (await runner.drive(run_id)).answer == "here now"
-    assert len(runner.tools.ran) == 1
+    assert len(runner.adapters.tools.ran) == 1
 
 
 async def test_a_model_that_stops_in_the_middle_leaves_the_run_to_be_resumed(runner_of):
@@ -223,10 +225,10 @@ async def test_an_empty_answer_is_asked_for_again_once(runner_of):
     runner = runner_of([answer(""), answer("there")])
     state = await runner.run("go")
     assert state.answer == "there"
-    assert "Your answer was empty" in runner.model.requests[1].messages[-1].text
+    assert "Your answer was empty" in runner.adapters.model.requests[1].messages[-1].text
     runner = runner_of([answer("")])
     state = await runner.run("go")
-    assert (state.phase, state.answer, len(runner.model.requests)) == (Phase.DONE, "", 2)
+    assert (state.phase, state.answer, len(runner.adapters.model.requests)) == (Phase.DONE, "", 2)
 
 
 async def test_a_stream_of_the_model_is_read_to_its_end(runner_of):
@@ -265,13 +267,15 @@ async def test_a_second_runner_on_the_same_run_is_told_of_the_conflict(runner_of
             ev.ModelAnswered(at=1.0, message=answer("from the first"), model="m"),
             ev.AnswerAccepted(at=1.0),
         ]
-        first.journal.runs[run_id].extend(
-            type(first.journal.runs[run_id][0])(run_id=run_id, seq=3 + index, event=event, writer="first")
+        first.adapters.journal.runs[run_id].extend(
+            type(first.adapters.journal.runs[run_id][0])(
+                run_id=run_id, seq=3 + index, event=event, writer="first"
+            )
             for index, event in enumerate(events)
         )
         return answer("from the second")
 
-    second = runner_of([taken], journal=first.journal)
+    second = runner_of([taken], journal=first.adapters.journal)
     with pytest.raises(JournalConflictError) as caught:
         await second.drive(run_id)
     assert caught.value.run_id == run_id
@@ -285,7 +289,7 @@ async def test_a_second_runner_is_told_even_while_tools_run_in_parallel(runner_o
 
     replies = [call("slow"), answer("hi")]
     first = runner_of([_two_calls(), *replies[1:]], {"slow": slow})
-    second = runner_of([_two_calls(), *replies[1:]], {"slow": slow}, journal=first.journal)
+    second = runner_of([_two_calls(), *replies[1:]], {"slow": slow}, journal=first.adapters.journal)
     run_id = await first.start("go")
     outcomes = []
 
@@ -301,7 +305,7 @@ async def test_a_second_runner_is_told_even_while_tools_run_in_parallel(runner_o
     assert "conflict" in outcomes
     state = await first.drive(run_id)
     assert state.answer == "hi"
-    assert [one.seq for one in first.journal.runs[run_id]] == list(range(1, state.seq + 1))
+    assert [one.seq for one in first.adapters.journal.runs[run_id]] == list(range(1, state.seq + 1))
 
 
 def _two_calls():

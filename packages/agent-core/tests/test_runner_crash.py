@@ -264,5 +264,5 @@ async def test_a_journal_that_fails_is_raised_as_it_is_and_the_run_goes_on_later
     run_id = await runner.start("go")
     with pytest.raises(JournalUnavailableError, match="disk full"):
         await runner.drive(run_id)
-    runner.journal.full = False
+    runner.adapters.journal.full = False
     assert (await runner.drive(run_id)).answer == "sent and read"

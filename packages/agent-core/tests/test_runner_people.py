@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from agent_core import events as ev
 from agent_core.errors import IllegalEventError, StaleCompletionError
@@ -26,7 +27,7 @@ def granted(key, **more):
 
 
 def types(runner, run_id):
-    return [ev.event_type(stored.event) for stored in runner.journal.runs[run_id]]
+    return [ev.event_type(stored.event) for stored in runner.adapters.journal.runs[run_id]]
 
 
 def only_call(state):
@@ -39,7 +40,7 @@ async def test_a_call_that_policy_asks_for_waits_for_a_person(runner_of):
     state = await runner.run("go")
     assert state.phase is Phase.AWAITING
     assert only_call(state).question == "rm is risky"
-    assert runner.tools.ran == []
+    assert runner.adapters.tools.ran == []
     assert (await runner.drive(state.run_id)) == state
 
 
@@ -53,7 +54,7 @@ async def test_a_person_allows_the_call_with_other_arguments(runner_of):
     state = await runner.drive(state.run_id)
     assert state.answer == "gone"
     assert [one.arguments for one, _ in tools.ran] == [{"path": "/tmp/x"}]
-    assert runner.model.requests[1].messages[-1].tool_results[0].content == "removed /tmp/x"
+    assert runner.adapters.model.requests[1].messages[-1].tool_results[0].content == "removed /tmp/x"
 
 
 async def test_a_person_denies_the_call_and_the_model_reads_why(runner_of):
@@ -63,8 +64,8 @@ async def test_a_person_denies_the_call_and_the_model_reads_why(runner_of):
     await runner.send(state.run_id, denied)
     state = await runner.drive(state.run_id)
     assert state.answer == "as you wish"
-    assert runner.model.requests[1].messages[-1].tool_results[0].error == "denied"
-    assert runner.tools.ran == []
+    assert runner.adapters.model.requests[1].messages[-1].tool_results[0].error == "denied"
+    assert runner.adapters.tools.ran == []
 
 
 async def test_policy_denies_a_call_without_asking_anybody(runner_of):
@@ -74,7 +75,7 @@ async def test_policy_denies_a_call_without_asking_anybody(runner_of):
     runner = runner_of([call("rm"), answer("all right")], {"rm": str}, policy=policy)
     state = await runner.run("go")
     assert state.phase is Phase.DONE
-    result = runner.model.requests[1].messages[-1].tool_results[0]
+    result = runner.adapters.model.requests[1].messages[-1].tool_results[0]
     assert (result.error, result.content) == ("denied", "Policy denied this call: never")
 
 
@@ -127,7 +128,7 @@ async def test_an_approval_may_come_while_other_tools_still_run(runner_of):
         await runner.send(run_id, granted("a"))
         may_end.set()
     assert states[0].answer == "both"
-    stored = [one.event for one in runner.journal.runs[run_id]]
+    stored = [one.event for one in runner.adapters.journal.runs[run_id]]
     assert seen == stored
     assert types(runner, run_id)[3:7] == [
         "approval.requested",
@@ -164,7 +165,7 @@ async def test_an_approval_in_the_moment_in_which_the_run_comes_to_rest_is_not_m
     )
     state = await runner.run("go")
     assert state.answer == "gone"
-    assert seen == [stored.event for stored in runner.journal.runs[state.run_id]]
+    assert seen == [stored.event for stored in runner.adapters.journal.runs[state.run_id]]
 
 
 # ── cancellation ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -272,7 +273,7 @@ async def test_a_cancellation_by_another_process_ends_the_drive_at_its_next_even
         return "late"
 
     runner = runner_of([call("slow"), answer("never")], {"slow": slow})
-    other = runner_of([answer("")], journal=runner.journal)
+    other = runner_of([answer("")], journal=runner.adapters.journal)
     run_id = await runner.start("go")
     states = []
 
@@ -293,7 +294,7 @@ async def test_no_tool_is_run_for_a_run_that_was_cancelled_before_the_intent(run
 
     def policy(state, spec, call):
         # decided by hand, in the moment before the intent is journaled: another process cancels
-        stored = runner.journal.runs[state.run_id]
+        stored = runner.adapters.journal.runs[state.run_id]
         event = ev.RunCancelled(at=1.0, by="ann")
         stored.append(type(stored[0])(run_id=state.run_id, seq=len(stored) + 1, event=event, writer="other"))
         cancelled.append(True)
@@ -337,7 +338,7 @@ async def test_leaving_a_drive_leaves_the_run_to_be_driven_again(runner_of):
         await model.hangs.wait()
         tasks.cancel_scope.cancel()
     assert model.stopped
-    runner.model = ScriptedModel([answer("done")])
+    runner.adapters = replace(runner.adapters, model=ScriptedModel([answer("done")]))
     assert (await runner.drive(run_id)).answer == "done"
 
 

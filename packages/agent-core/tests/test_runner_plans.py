@@ -5,10 +5,10 @@ import pytest
 
 from agent_core import events as ev
 from agent_core.chat import Completion
+from agent_core.drive import _turn_event
 from agent_core.errors import IllegalEventError
 from agent_core.messages import FinishReason, assistant
 from agent_core.policy import Decision, Verdict
-from agent_core.runner import _turn_event
 from agent_core.state import Phase
 from agent_core.testing import InMemoryJournal, ScriptedModel, ScriptedTools, answer, call
 from agent_core.testing.models import calls
@@ -22,7 +22,7 @@ AFTER = {"c": ("a",), "d": ("b", "c")}
 async def planned(runner):
     run_id = await runner.start("go")
     plan = ev.PlanProposed(at=1.0, message=PLAN, model="m", after=AFTER)
-    await runner.journal.append(run_id, 1, (ev.ContextHydrated(at=1.0), plan), writer="planner")
+    await runner.adapters.journal.append(run_id, 1, (ev.ContextHydrated(at=1.0), plan), writer="planner")
     return run_id
 
 
@@ -120,7 +120,7 @@ async def test_only_a_person_is_waited_for_and_nothing_performs_that(runner_of):
     ask = Decision(verdict=Verdict.ASK, reason="?")
     runner = runner_of([call("rm")], {"rm": str}, policy=lambda *_: ask)
     state = await runner.run("go")
-    events = len(runner.journal.runs[state.run_id])
+    events = len(runner.adapters.journal.runs[state.run_id])
     for _ in range(3):
         assert (await runner.drive(state.run_id)) == state
-    assert len(runner.journal.runs[state.run_id]) == events
+    assert len(runner.adapters.journal.runs[state.run_id]) == events

@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from agent_core import events as ev
 from agent_core.chat import TextDelta
@@ -18,7 +19,7 @@ async def test_a_stream_gives_every_event_in_order_and_the_deltas_between(runner
     async with runner.stream(run_id) as feed:
         items = [item async for item in feed]
     stored = [item for item in items if isinstance(item, StoredEvent)]
-    assert stored == runner.journal.runs[run_id][1:]
+    assert stored == runner.adapters.journal.runs[run_id][1:]
     assert [item.text for item in items if isinstance(item, TextDelta)] == ["one", " two"]
     answered = next(index for index, item in enumerate(items) if getattr(item, "seq", 0) == 6)
     assert [getattr(item, "text", "") for item in items[answered - 2 : answered]] == ["one", " two"]
@@ -36,7 +37,7 @@ async def test_a_slow_reader_loses_deltas_and_never_events(runner_of):
                 await anyio.sleep(0.002)
             else:
                 deltas += 1
-    assert seqs == list(range(2, len(runner.journal.runs[run_id]) + 1))
+    assert seqs == list(range(2, len(runner.adapters.journal.runs[run_id]) + 1))
     assert 0 < deltas <= MAX_PENDING_DELTAS
 
 
@@ -62,7 +63,7 @@ async def test_leaving_the_block_stops_the_drive(runner_of):
                     break
     assert model.stopped
     assert (await runner.load(run_id)).phase is Phase.REASONING
-    runner.model = ScriptedModel([answer("done")])
+    runner.adapters = replace(runner.adapters, model=ScriptedModel([answer("done")]))
     assert (await runner.drive(run_id)).answer == "done"
 
 

@@ -4,8 +4,8 @@ import anyio
 import pytest
 
 from agent_core import events as ev
+from agent_core.drive import MAX_PARALLEL_TOOLS
 from agent_core.messages import Message
-from agent_core.runner import MAX_PARALLEL_TOOLS
 from agent_core.state import Phase
 from agent_core.testing import ScriptedModel, ScriptedTools, answer, call, tool
 from agent_core.testing.models import calls
@@ -151,7 +151,7 @@ async def test_only_a_tool_that_is_not_idempotent_journals_its_intent(runner_of)
     tools = ScriptedTools({"read": lambda: "r", "send": lambda: "s"}, specs=[tool("send", idempotent=False)])
     runner = runner_of([several("read", "send"), answer("done")], tools)
     state = await runner.run("go")
-    stored = [one.event for one in runner.journal.runs[state.run_id]]
+    stored = [one.event for one in runner.adapters.journal.runs[state.run_id]]
     assert [one.tool_call_id for one in stored if isinstance(one, ev.ToolStarted)] == ["c1"]
 
 

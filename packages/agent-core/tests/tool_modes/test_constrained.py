@@ -115,4 +115,4 @@ async def test_a_whole_run_in_constrained_mode(runner_of):
     runner = runner_of(ScriptedModel(replies, profile=profile), {"add": lambda a: str(a + 1)})
     state = await runner.run("add one to 41")
     assert state.answer == "42"
-    assert [one.arguments for one, _ in runner.tools.ran] == [{"a": 41}]
+    assert [one.arguments for one, _ in runner.adapters.tools.ran] == [{"a": 41}]

@@ -37,13 +37,13 @@ def run(runner_of):
 async def test_a_proposed_tool_is_called_with_one_question_an_argument(run):
     state, runner = await run("please roll", "2", "true")
     assert state.answer == "2 dice: 2 and True"
-    assert [one.arguments for one, _ in runner.tools.ran] == [{"count": 2, "loud": True}]
-    assert len(runner.model.requests) == 2
-    assert all(request.constraint is not None for request in runner.model.requests)
+    assert [one.arguments for one, _ in runner.adapters.tools.ran] == [{"count": 2, "loud": True}]
+    assert len(runner.adapters.model.requests) == 2
+    assert all(request.constraint is not None for request in runner.adapters.model.requests)
 
 
 async def test_without_a_proposed_tool_the_model_answers(run):
     state, runner = await run("hello", "hi there")
     assert state.answer == "hi there"
-    assert runner.tools.ran == []
-    assert runner.model.requests[0].messages[-1].text == "hello"
+    assert runner.adapters.tools.ran == []
+    assert runner.adapters.model.requests[0].messages[-1].text == "hello"

@@ -52,7 +52,7 @@ def resume_run(settings: Settings, run_id: str, *, as_json: bool, decide: Decide
     async def resume(agent: Agent) -> RunState:
         view.run_id = run_id or await _newest(agent)
         state = await agent.runner.load(view.run_id)
-        for command in decide(state, agent.runner.clock.now()):
+        for command in decide(state, agent.runner.now()):
             state = await agent.runner.send(view.run_id, command)
         if state.is_over:
             await _show_end(agent, view)
