@@ -1,17 +1,19 @@
 """The composition root: every adapter is built here, once, in order, and closed in the reverse order."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from agent_api.errors import SettingsError
 from agent_api.settings import Settings
+from agent_core.errors import ModelError
 from agent_core.ports import ChatModel, Journal
 from agent_core.runner import Runner
 from agent_core.tools import ToolSpec
 from agent_gateway.catalog import open_model
+from agent_gateway.client import OpenAIChatModel
 from agent_memory import SessionMemory, SqliteJournal
 from agent_skills import PluginState, PluginStatus, SkillRegistry, SkillRunner, find_plugins, load_plugins
 from agent_skills.builtin import BuiltinSettings, register_builtins
@@ -88,6 +90,10 @@ async def open_agent(settings: Settings) -> AsyncGenerator[Agent]:
     Raises:
         AgentError: a setting is wrong, or the journal cannot be opened.
     """
+    if settings.base_url and not settings.base_url.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"base_url {settings.base_url!r} is no address: it begins with http:// or https://"
+        )
     skills = open_skills(settings)
     model = open_model(
         settings.model,
@@ -97,6 +103,9 @@ async def open_agent(settings: Settings) -> AsyncGenerator[Agent]:
         models_folder=models_path(settings),
     )
     async with model, open_journal(settings) as journal:
+        if isinstance(model, OpenAIChatModel) and settings.base_url:
+            with suppress(ModelError):  # who cannot be asked now says so again when the run asks
+                await model.discover()
         memory = SessionMemory(journal, model=model.profile.name)
         runner = Runner(model=model, tools=skills.runner, memory=memory, journal=journal)
         yield Agent(

@@ -15,7 +15,7 @@ from agent_gateway.compat import COMPATIBLE, COMPATS, OPENAI, OWNERS, Compat
 from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
 from agent_gateway.errors import ProviderUnavailableError, UnknownServerError
 from agent_gateway.failures import Target, failure
-from agent_gateway.profiles import remote_profile
+from agent_gateway.profiles import remote_profile, sized_profile
 from agent_gateway.sse import SseSplitter
 from agent_gateway.transport import HttpCall, HttpReply, HttpxTransport, Transport, drain
 
@@ -125,10 +125,24 @@ class OpenAIChatModel:
             return self._compat
         if not isinstance(request.constraint, Choice | Grammar) and request.repeat_penalty is None:
             return COMPATIBLE
-        self._compat = await self._ask_kind()
+        self._compat = (await self._ask_models()).compat
         return self._compat
 
-    async def _ask_kind(self) -> Compat:
+    async def discover(self) -> ModelProfile:
+        """Ask the server what kind it is and how large the model is; the profile from now on.
+
+        llama.cpp tells the number of weights and the context, vLLM the context. Who tells nothing changes nothing.
+
+        Raises:
+            ProviderUnavailableError, ProviderRefusedError: the server cannot be asked.
+        """
+        models = await self._ask_models()
+        self._compat = self._compat or models.compat
+        self._profile = models.profile(self._target.model, self._profile)
+        self._target = msgspec.structs.replace(self._target, context_tokens=self._profile.context_tokens)
+        return self._profile
+
+    async def _ask_models(self) -> "_ModelList":
         call = HttpCall(
             method="GET", url=f"{self._base_url}/models", where=self._target.where, headers=self._headers
         )
@@ -137,19 +151,45 @@ class OpenAIChatModel:
             if reply.status not in {_OK, _NOT_FOUND}:
                 raise failure(self._target, body, status=reply.status, headers=reply.headers, now=time.time())
         try:
-            models = msgspec.json.decode(body, type=_ModelList)
+            return msgspec.json.decode(body, type=_ModelList)
         except msgspec.DecodeError:
-            return COMPATIBLE
-        kinds = (OWNERS[model.owned_by] for model in models.data if model.owned_by in OWNERS)
-        return COMPATS[next(kinds, COMPATIBLE.name)]
+            return _ModelList()
+
+
+class _ModelMeta(msgspec.Struct):
+    n_params: int = 0
+    n_ctx: int = 0
 
 
 class _ListedModel(msgspec.Struct):
+    id: str = ""
     owned_by: str = ""
+    max_model_len: int | None = None
+    """vLLM's."""
+    meta: _ModelMeta | None = None
+    """llama.cpp's."""
 
 
 class _ModelList(msgspec.Struct):
     data: list[_ListedModel] = []
+
+    @property
+    def compat(self) -> Compat:
+        """The kind of server, by who owns its models."""
+        kinds = (OWNERS[model.owned_by] for model in self.data if model.owned_by in OWNERS)
+        return COMPATS[next(kinds, COMPATIBLE.name)]
+
+    def profile(self, name: str, known: ModelProfile) -> ModelProfile:
+        """`known`, with what the server tells of the model; a server of one model answers to any name."""
+        fitting = [model for model in self.data if model.id == name] or (
+            self.data if len(self.data) == 1 else []
+        )
+        for model in fitting:
+            meta = model.meta or _ModelMeta()
+            known = sized_profile(
+                known, parameters=meta.n_params, context_tokens=model.max_model_len or meta.n_ctx
+            )
+        return known
 
 
 async def _events(reply: HttpReply, decoder: StreamDecoder) -> AsyncGenerator[Delta | Completion]:

@@ -52,11 +52,21 @@ _LOCAL_CONTEXT_TOKENS = 8_192  # what a small machine has memory for; a caller m
 
 def gguf_profile(name: str, info: GgufInfo) -> ModelProfile:
     """The profile of a GGUF file, by its size and the context it was trained with."""
-    mode = next((mode for limit, mode in _TOOL_MODES if info.parameters < limit), ToolMode.NATIVE)
     context = min(info.context_tokens, _LOCAL_CONTEXT_TOKENS)
-    return ModelProfile(
-        name=name, tool_mode=mode, context_tokens=context, reply_tokens=min(1_024, context // 4)
-    )
+    return sized_profile(ModelProfile(name=name), parameters=info.parameters, context_tokens=context)
+
+
+def sized_profile(known: ModelProfile, *, parameters: int = 0, context_tokens: int = 0) -> ModelProfile:
+    """`known`, with the tool mode that fits so many weights and the context; 0 means that it is not known."""
+    changes: dict[str, ToolMode | int] = {}
+    if parameters:
+        changes["tool_mode"] = next(
+            (mode for limit, mode in _TOOL_MODES if parameters < limit), ToolMode.NATIVE
+        )
+    if context_tokens:
+        changes["context_tokens"] = context_tokens
+        changes["reply_tokens"] = min(known.reply_tokens, 1_024, context_tokens // 4)
+    return msgspec.structs.replace(known, **changes)
 
 
 def remote_profile(name: str) -> ModelProfile:

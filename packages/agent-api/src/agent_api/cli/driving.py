@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import anyio
 
+from agent_api.cli.first_run import offer_weights
 from agent_api.cli.terminal import TerminalView, conclude
 from agent_api.composition import Agent, open_agent
 from agent_api.errors import NotFoundError
@@ -16,6 +17,7 @@ from agent_core import events as ev
 from agent_core.errors import AgentError
 from agent_core.state import RunState
 from agent_core.transitions import evolve
+from agent_gateway.errors import WeightsError
 
 Decide: TypeAlias = Callable[[RunState, float], Sequence[ev.Event]]
 """From the state of a run and the time to the commands of a person."""
@@ -50,8 +52,9 @@ def resume_run(settings: Settings, run_id: str, *, as_json: bool, decide: Decide
     view = TerminalView(as_json=as_json)
 
     async def resume(agent: Agent) -> RunState:
-        view.run_id = run_id or await _newest(agent)
-        state = await agent.runner.load(view.run_id)
+        chosen = run_id or await _newest(agent)
+        state = await agent.runner.load(chosen)
+        view.run_id = chosen
         for command in decide(state, agent.runner.now()):
             state = await agent.runner.send(view.run_id, command)
         if state.is_over:
@@ -102,6 +105,8 @@ def _interruptible(
         return EXIT_INTERRUPTED
     except AgentError as error:
         sys.stderr.write(f"error: {error}{_hint(view)}\n")
+        if isinstance(error, WeightsError) and view.run_id and offer_weights(settings):
+            return resume_run(settings, view.run_id, as_json=view.as_json)
         return outcome(error).exit_code
 
 
