@@ -2,7 +2,7 @@
 `agent_core.testing` and a conformance suite in `agent_core.testing.conformance`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,21 +15,27 @@ from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
 
 
 class ChatModel(Protocol):
-    """A model that chats. Closing the iterator early stops the model."""
+    """A model that chats."""
 
     @property
     def profile(self) -> ModelProfile:
         """What is known of the model without asking it."""
         ...
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[Delta | Completion]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """Ask the model: deltas as they come, then exactly one `Completion`, the last item.
+
+        Closing the generator early stops the model.
 
         Raises:
             ModelUnavailableError: missing, unreachable or overloaded; nothing was answered.
             ModelRefusedError: the request itself is wrong.
             ContextTooLongError: more tokens than the model holds.
         """
+        ...
+
+    async def aclose(self) -> None:
+        """Free what is held; may be called twice."""
         ...
 
 

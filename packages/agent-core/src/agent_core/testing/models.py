@@ -1,6 +1,6 @@
 """A model that says what a test wrote."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TypeAlias
 
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest, TextDelta
@@ -37,13 +37,14 @@ class ScriptedModel:
         self._replies = list(replies)
         self._profile = profile or ModelProfile(name="test:scripted")
         self.requests: list[ModelRequest] = []
+        self.closed = 0
 
     @property
     def profile(self) -> ModelProfile:
         """The profile given, or a native one."""
         return self._profile
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[Delta | Completion]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """Word by word, then the completion. One input token a message, one output token a word."""
         reply = self._replies[min(len(self.requests), len(self._replies) - 1)]
         self.requests.append(request)
@@ -62,3 +63,7 @@ class ScriptedModel:
             finish_reason=FinishReason.TOOL_CALLS if message.tool_calls else FinishReason.STOP,
             usage=Usage(input_tokens=len(request.messages), output_tokens=words),
         )
+
+    async def aclose(self) -> None:
+        """Holds nothing; `closed` counts the calls."""
+        self.closed += 1

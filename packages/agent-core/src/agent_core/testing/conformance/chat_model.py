@@ -15,8 +15,8 @@ Needs pytest with anyio's plugin in the mode `auto`.
 
 import json
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import cast
 
 import anyio
@@ -70,12 +70,6 @@ async def ask(model: ChatModel, request: ModelRequest) -> tuple[Sequence[Delta],
         )
         checked.append(delta)
     return checked, last
-
-
-async def close(stream: AsyncIterator[Delta | Completion]) -> None:
-    """Close an iterator before its end."""
-    aclose = cast("Callable[[], Awaitable[None]]", stream.aclose)  # type: ignore[attr-defined]
-    await aclose()
 
 
 class ChatModelConformance:
@@ -144,15 +138,17 @@ class ChatModelConformance:
                 first = await anext(stream)
             assert not isinstance(first, Completion)
             with anyio.fail_after(STOPS_WITHIN_S):
-                await close(stream)
+                await stream.aclose()
+            assert [item async for item in stream] == [], "a closed stream says no more"
             await ask(model, question())
 
     async def test_cancelling_stops_the_model(self) -> None:
         """Cancellation goes through, and the model answers the next question."""
         async with self.chat_model() as model:
             with anyio.CancelScope() as scope:
-                async for _ in model.stream(long_question()):
-                    scope.cancel()
+                async with aclosing(model.stream(long_question())) as stream:
+                    async for _ in stream:
+                        scope.cancel()
             assert scope.cancelled_caught
             await ask(model, question())
 
@@ -181,3 +177,13 @@ class ChatModelConformance:
                     pass
             assert refused.error.tokens > refused.error.limit > 0
             await ask(model, question())
+
+    async def test_closing_twice_does_no_harm(self) -> None:
+        """Whether it has answered or not."""
+        async with self.chat_model() as model:
+            await model.aclose()
+            await model.aclose()
+        async with self.chat_model() as model:
+            await ask(model, question())
+            await model.aclose()
+            await model.aclose()
