@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent_core import events as ev
 from agent_core.errors import ContextTooLongError
@@ -186,6 +187,16 @@ async def test_no_more_is_read_than_the_budget_takes(journal: Counting) -> None:
     assert journal.lists == 1
     assert len(await kept.hydrate(request("s", "new", budget_tokens=16))) == 10, "a larger budget reads again"
     assert journal.lists == 2
+
+
+async def test_instructions_are_counted_and_not_returned(journal: Counting) -> None:
+    await write(journal, 1, "one")
+    fits = replace(request("s", budget_tokens=8), instructions="be kind please")
+    assert texts(await memory(journal).hydrate(fits)) == ["one", "re: one"]
+    tight = replace(fits, instructions="be kind and brief please")
+    assert await memory(journal).hydrate(tight) == ()
+    with pytest.raises(ContextTooLongError):
+        await memory(journal).hydrate(replace(fits, instructions="be " * 7))
 
 
 async def test_a_long_session_keeps_only_what_a_budget_can_take(journal: Counting) -> None:

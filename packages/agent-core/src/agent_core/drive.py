@@ -193,6 +193,7 @@ class Drive:
             session_id=self.state.session_id,
             input=self.state.messages[0],
             budget_tokens=profile.context_tokens - profile.reply_tokens,
+            instructions=self.state.instructions,
         )
         messages = await self._adapters.memory.hydrate(request)
         await self.commit(ev.ContextHydrated(at=self._now(), messages=tuple(messages)))

@@ -75,6 +75,8 @@ class HydrateRequest(msgspec.Struct, frozen=True, kw_only=True):
     input: Message
     budget_tokens: int
     """Tokens that instructions, context and input may take together."""
+    instructions: str = ""
+    """Counted, and not returned."""
 
 
 class Memory(Protocol):
@@ -129,7 +131,7 @@ class Journal(Protocol):
         ...
 
     def heads(self, *, session_id: str | None = None, limit: int = 100) -> AsyncIterator[RunHead]:
-        """The newest runs first, by their first event; of one session if given."""
+        """The newest runs first, in the order in which the journal got them; of one session if given."""
         ...
 
     async def fork(self, run_id: str, at_seq: int, new_run_id: str) -> None:

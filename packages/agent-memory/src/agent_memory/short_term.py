@@ -12,7 +12,7 @@ import msgspec
 
 from agent_core.errors import ContextTooLongError
 from agent_core.events import OutcomeStored
-from agent_core.messages import Message
+from agent_core.messages import Message, system
 from agent_core.ports import HydrateRequest, Journal
 from agent_core.state import RunState
 from agent_core.transitions import replay
@@ -127,13 +127,16 @@ class SessionMemory:
             ContextTooLongError: the input alone is over the budget.
             JournalUnavailableError: the journal cannot be read.
         """
+        budget_tokens = request.budget_tokens
+        if request.instructions:
+            budget_tokens -= self._count_tokens(system(request.instructions))
         window = ShortTermWindow(
-            budget_tokens=request.budget_tokens, model=self._model, count_tokens=self._count_tokens
+            budget_tokens=budget_tokens, model=self._model, count_tokens=self._count_tokens
         )
         session = self._session(request.session_id)
-        if session.covered_tokens < request.budget_tokens:
+        if session.covered_tokens < budget_tokens:
             runs = await self._read(request)
-            session.covered_tokens = max(session.covered_tokens, request.budget_tokens)
+            session.covered_tokens = max(session.covered_tokens, budget_tokens)
             session.add(*runs)
         return window.fit(session.before(request.run_id), request.input)
 

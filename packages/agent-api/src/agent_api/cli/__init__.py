@@ -2,12 +2,13 @@
 is quick.
 """
 
+import os
 import sys
 
 import typer
 
 from agent_api.cli import config, models, run, runs, serve, skills
-from agent_api.problems import EXIT_INTERRUPTED, outcome
+from agent_api.problems import EXIT_FAILED, EXIT_INTERRUPTED, outcome
 from agent_core.errors import AgentError
 
 app = typer.Typer(
@@ -49,3 +50,11 @@ def _guarded(command: typer.Typer) -> None:
     except BrokenPipeError:  # whoever read our output has enough
         sys.stderr.close()
         sys.exit(0)
+    except Exception as error:  # the last boundary: a fault of ours is one clear line too
+        if os.environ.get("AGENT_TRACEBACK"):
+            raise
+        sys.stderr.write(
+            f"error: a fault in agent: {type(error).__name__}: {error}\n"
+            "  what was journaled is kept: agent runs list. AGENT_TRACEBACK=1 shows where it happened\n"
+        )
+        sys.exit(EXIT_FAILED)
