@@ -5,6 +5,7 @@ from http import HTTPStatus
 import msgspec
 
 from agent_api.errors import NotFoundError, OpenBindError, RunBusyError, SettingsError, TooManyRunsError
+from agent_api.exit_codes import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_UNREACHABLE, EXIT_USAGE
 from agent_core.errors import (
     AgentError,
     ConfigurationError,
@@ -24,14 +25,6 @@ class Outcome(msgspec.Struct, frozen=True):
     status: HTTPStatus
     exit_code: int
 
-
-EXIT_OK = 0
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_NOT_FOUND = 3
-EXIT_UNREACHABLE = 5
-EXIT_WAITING = 6
-EXIT_INTERRUPTED = 130
 
 OUTCOMES: dict[type[AgentError], Outcome] = {
     RunNotFoundError: Outcome("run-not-found", HTTPStatus.NOT_FOUND, EXIT_NOT_FOUND),

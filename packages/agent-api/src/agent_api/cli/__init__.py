@@ -2,14 +2,12 @@
 is quick.
 """
 
-import os
 import sys
 
 import typer
 
 from agent_api.cli import config, models, run, runs, serve, skills
-from agent_api.problems import EXIT_FAILED, EXIT_INTERRUPTED, outcome
-from agent_core.errors import AgentError
+from agent_api.exit_codes import EXIT_INTERRUPTED, EXIT_OK
 
 app = typer.Typer(
     name="agent",
@@ -41,20 +39,13 @@ def daemon() -> None:
 def _guarded(command: typer.Typer) -> None:
     try:
         command()
-    except AgentError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(outcome(error).exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has enough
         sys.stderr.close()
-        sys.exit(0)
-    except Exception as error:  # the last boundary: a fault of ours is one clear line too
-        if os.environ.get("AGENT_TRACEBACK"):
-            raise
-        sys.stderr.write(
-            f"error: a fault in agent: {type(error).__name__}: {error}\n"
-            "  what was journaled is kept: agent runs list. AGENT_TRACEBACK=1 shows where it happened\n"
-        )
-        sys.exit(EXIT_FAILED)
+        sys.exit(EXIT_OK)
+    except Exception as error:  # noqa: BLE001  # the last boundary: whatever happened is one clear line
+        from agent_api.cli.failure import explain
+
+        sys.exit(explain(error))

@@ -10,8 +10,9 @@ from agent_api.cli.first_run import offer_weights
 from agent_api.cli.terminal import TerminalView, conclude
 from agent_api.composition import Agent, open_agent
 from agent_api.errors import NotFoundError
+from agent_api.exit_codes import EXIT_INTERRUPTED
 from agent_api.ownership import is_owned, owning
-from agent_api.problems import EXIT_INTERRUPTED, outcome
+from agent_api.problems import outcome
 from agent_api.settings import Settings
 from agent_core import events as ev
 from agent_core.errors import AgentError

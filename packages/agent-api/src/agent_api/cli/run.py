@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from agent_api.cli import options
-from agent_api.errors import SettingsError
 
 
 def run(
@@ -28,6 +27,8 @@ def run(
 
 
 def _read(prompt: str) -> str:
+    from agent_api.errors import SettingsError
+
     text = prompt
     if prompt == "-":
         try:

@@ -2,13 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agent_api.cli import options
-from agent_core import events as ev
-from agent_core.state import RunState
+
+if TYPE_CHECKING:
+    from agent_core.events import Event
+    from agent_core.state import RunState
 
 app = typer.Typer(help="Look at runs and take them up again.", no_args_is_help=True)
 
@@ -66,10 +68,10 @@ def approve(
     """Allow the calls that wait for a person, and go on."""
     from agent_api.cli.driving import resume_run
     from agent_api.settings import load
+    from agent_core.events import ApprovalGranted
 
-    def granted(state: RunState, at: float) -> Sequence[ev.Event]:
-        ids = _asked(state)
-        return [ev.ApprovalGranted(at=at, tool_call_id=one, by=_person()) for one in ids]
+    def granted(state: "RunState", at: float) -> Sequence["Event"]:
+        return [ApprovalGranted(at=at, tool_call_id=one, by=_person()) for one in _asked(state)]
 
     settings = load({"workspace": workspace, "data_dir": data_dir})
     raise typer.Exit(resume_run(settings, run_id, as_json=as_json, decide=granted))
@@ -86,11 +88,10 @@ def deny(
     """Refuse the calls that wait for a person, and go on."""
     from agent_api.cli.driving import resume_run
     from agent_api.settings import load
+    from agent_core.events import ApprovalDenied
 
-    def denied(state: RunState, at: float) -> Sequence[ev.Event]:
-        return [
-            ev.ApprovalDenied(at=at, tool_call_id=one, by=_person(), reason=reason) for one in _asked(state)
-        ]
+    def denied(state: "RunState", at: float) -> Sequence["Event"]:
+        return [ApprovalDenied(at=at, tool_call_id=one, by=_person(), reason=reason) for one in _asked(state)]
 
     settings = load({"workspace": workspace, "data_dir": data_dir})
     raise typer.Exit(resume_run(settings, run_id, as_json=as_json, decide=denied))
@@ -105,7 +106,7 @@ def cancel(run_id: RunId, data_dir: options.DataDir = None, as_json: options.AsJ
     raise typer.Exit(cancel_run(load({"data_dir": data_dir}), run_id, by=_person(), as_json=as_json))
 
 
-def _asked(state: RunState) -> list[str]:
+def _asked(state: "RunState") -> list[str]:
     from agent_core.planning import asked
 
     waiting = [call.call.tool_call_id for call in asked(state.calls)]

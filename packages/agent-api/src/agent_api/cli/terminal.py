@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from agent_api.problems import EXIT_FAILED, EXIT_OK, EXIT_WAITING
+from agent_api.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_WAITING
 from agent_api.wire.events import event_line
 from agent_core import events as ev
 from agent_core.chat import Delta, TextDelta
