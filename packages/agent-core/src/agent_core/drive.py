@@ -68,7 +68,7 @@ class Drive:
         self.scope = anyio.CancelScope()
         self.has_commands = False
         """True: a person's command is in the journal that this drive may not have read."""
-        self._appending = anyio.Lock()
+        self._appending = anyio.Lock(fast_acquire=True)  # mostly free: no turn of the loop for it
 
     async def until_rest(self) -> None:
         """Perform what is owed, until that is nothing but a person's decision."""
@@ -121,9 +121,10 @@ class Drive:
         """
         async with self._appending:
             while True:
-                batch, after = self._fold(events)
-                if not batch:
+                steps = self._fold(events)
+                if not steps:
                     return
+                batch = [event for event, _ in steps]
                 try:
                     await self._adapters.journal.append(
                         self.state.run_id, self.state.seq, batch, writer=self.writer
@@ -131,21 +132,22 @@ class Drive:
                 except JournalConflictError:
                     await self.read_commands()
                 else:
-                    self.notify(batch)
-                    self.state = after
+                    self.state = steps[-1][1]
+                    self.notify(steps)
                     return
 
-    def _fold(self, events: Sequence[ev.Event]) -> tuple[list[ev.Event], RunState]:
-        batch: list[ev.Event] = []
+    def _fold(self, events: Sequence[ev.Event]) -> list[tuple[ev.Event, RunState]]:
+        """Each event that counts, `events` and the verdicts behind them, with the state that it leads to."""
+        steps: list[tuple[ev.Event, RunState]] = []
         state = self.state
         for event in events:
             with suppress(StaleCompletionError, IllegalEventError):
                 state = evolve(state, event)
-                batch.append(event)
+                steps.append((event, state))
         while (verdict := self._verdict(state)) is not None:
             state = evolve(state, verdict)
-            batch.append(verdict)
-        return batch, state
+            steps.append((verdict, state))
+        return steps
 
     def _verdict(self, state: RunState) -> ev.Event | None:
         """What follows from the state alone."""
@@ -172,11 +174,9 @@ class Drive:
             for observer in self._observers:
                 observer.on_event(stored, self.state)
 
-    def notify(self, events: Sequence[ev.Event]) -> None:
-        """Tell the observers what is in the journal now."""
-        state = self.state
-        for event in events if self._observers else ():
-            state = evolve(state, event)
+    def notify(self, steps: Sequence[tuple[ev.Event, RunState]]) -> None:
+        """Tell the observers what is in the journal now, each event with the state that it led to."""
+        for event, state in steps if self._observers else ():
             stored = StoredEvent(run_id=state.run_id, seq=state.seq, event=event, writer=self.writer)
             for observer in self._observers:
                 observer.on_event(stored, state)

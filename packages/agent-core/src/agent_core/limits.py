@@ -27,14 +27,14 @@ class Spent(msgspec.Struct, frozen=True, kw_only=True):
 
 def reached(limits: Limits, spent: Spent) -> str:
     """The name of the first limit that is reached, or the empty string."""
-    pairs = (
-        ("turns", limits.turns, spent.turns),
-        ("tool_calls", limits.tool_calls, spent.tool_calls),
-        ("total_tokens", limits.total_tokens, spent.usage.total_tokens),
-        ("cost_usd", limits.cost_usd, spent.usage.cost_usd or 0.0),
-        ("wall_time_s", limits.wall_time_s, spent.wall_time_s),
-    )
-    for name, limit, value in pairs:
-        if limit is not None and value >= limit:
-            return name
+    if limits.turns is not None and spent.turns >= limits.turns:
+        return "turns"
+    if limits.tool_calls is not None and spent.tool_calls >= limits.tool_calls:
+        return "tool_calls"
+    if limits.total_tokens is not None and spent.usage.total_tokens >= limits.total_tokens:
+        return "total_tokens"
+    if limits.cost_usd is not None and (spent.usage.cost_usd or 0.0) >= limits.cost_usd:
+        return "cost_usd"
+    if limits.wall_time_s is not None and spent.wall_time_s >= limits.wall_time_s:
+        return "wall_time_s"
     return ""

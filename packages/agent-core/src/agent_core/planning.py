@@ -71,8 +71,9 @@ def unjudged(calls: Calls) -> tuple[CallState, ...]:
 def skip_blocked(calls: Calls) -> dict[str, CallState]:
     """The same calls; those that wait, directly or not, for a failed one are failed as `skipped`."""
     settled = dict(calls)
-    order = TopologicalSorter({key: call.after for key, call in calls.items()}).static_order()
-    for key in order if any(call.after for call in calls.values()) else ():
+    if not any(call.after for call in calls.values()):
+        return settled
+    for key in TopologicalSorter({key: call.after for key, call in calls.items()}).static_order():
         call = settled[key]
         failed = [other for other in call.after if settled[other].status is CallStatus.FAILED]
         if call.status is CallStatus.OPEN and failed:

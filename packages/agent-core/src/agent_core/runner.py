@@ -174,7 +174,7 @@ class Runner:
                 if isinstance(command, ev.RunCancelled):
                     live.scope.cancel()
             if not drives:
-                drive.notify((command,))
+                drive.notify([(command, after)])
             return after
 
     async def cancel(self, run_id: str, *, by: str, reason: str = "") -> RunState:
