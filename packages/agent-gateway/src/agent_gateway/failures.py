@@ -28,6 +28,8 @@ _CONTEXT_CODES = frozenset(
 _CONTEXT_WORDS = re.compile(
     r"context (?:length|size|window)|too many tokens|maximum.{0,20}tokens|prompt is too long", re.IGNORECASE
 )
+_UNWRITABLE = "empty grammar stack"
+"""llama.cpp, where a grammar asks for a character, such as most control characters, that is not in the vocabulary."""
 _LIMIT = re.compile(
     r"(?:context (?:length|window|size) (?:is|of)|context size \(|limit of|maximum of)\s*(\d[\d,]*)",
     re.IGNORECASE,
@@ -84,6 +86,8 @@ def failure(
     reason = _shorten(said.message) or f"HTTP status {status}"
     if (status or 400) in _REFUSED and _is_context(said):
         return _too_long(target, said)
+    if _UNWRITABLE in said.message:
+        return ProviderRefusedError(target.where, "no token of the model begins what its output is held to")
     if status is None:
         status = said.status or _TYPES.get(said.code) or _TYPES.get(said.type) or 500
     match status:

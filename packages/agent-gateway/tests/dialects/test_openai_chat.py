@@ -131,7 +131,7 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("server", "constraint", "expected"),
         [
-            ("llama.cpp", Choice(values=("a", 'b"\n')), {"grammar": 'root ::= "a" | "b\\"\\n"'}),
+            ("llama.cpp", Choice(values=("a", 'b"\n')), {"grammar": 'root ::= "a" | "b\\"\\x0A"'}),
             ("llama.cpp", Grammar(gbnf="root ::= [0-9]"), {"grammar": "root ::= [0-9]"}),
             ("vllm", Choice(values=("a", "b")), {"structured_outputs": {"choice": ["a", "b"]}}),
             ("vllm", Grammar(gbnf="g"), {"structured_outputs": {"grammar": "g"}}),

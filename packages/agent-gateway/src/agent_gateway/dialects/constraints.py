@@ -47,8 +47,15 @@ def _response_format(constraint: JsonSchema, compat: Compat) -> dict[str, object
 
 def choice_grammar(values: Sequence[str]) -> str:
     """The GBNF of exactly these texts."""
-    literals = (value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for value in values)
-    return "root ::= " + " | ".join(f'"{literal}"' for literal in literals)
+    return "root ::= " + " | ".join(f'"{_literal(value)}"' for value in values)
+
+
+def _literal(text: str) -> str:
+    """`text` inside a GBNF literal: quotes, backslashes and whatever is no printed character are written as escapes."""
+    return "".join(
+        f"\\x{ord(char):02X}" if char < " " or char == "\x7f" else f"\\{char}" if char in '"\\' else char
+        for char in text
+    )
 
 
 def _is_strict(schema: object) -> bool:
