@@ -9,6 +9,8 @@ import pytest
 from agent_core.ports import ToolContext
 from agent_core.tools import Label, Reading, ToolCall, ToolExample
 from agent_skills import Ranked, SkillFailedError, SkillRegistry, SkillRunner, hookimpl, skill
+from agent_skills import runner as runner_module
+from agent_skills.routing import SimilarityRouter
 
 CONTEXT = ToolContext(run_id="r", session_id="s", idempotency_key="k")
 LABELS = [Label.READS_PRIVATE]
@@ -69,7 +71,7 @@ async def choose(word: str) -> str:
     return word
 
 
-@skill(choices=lambda _text: 1 / 0)
+@skill(choices=lambda _text: 1 / 0, examples=[("an odd one", {"word": "x"})])
 async def choose_badly(word: str) -> str:
     """Choose a word."""
     return word
@@ -196,7 +198,7 @@ class Pick:
         return [Ranked(name, 0.9, name == named[0], shot) for name in named] + [Ranked("gone", 0.1)]
 
 
-async def test_the_router_ranks_and_choices_are_read_for_the_proposed_skill(registry):
+async def test_the_router_ranks_and_what_it_ranked_is_offered(registry):
     offers = await SkillRunner(registry, router=Pick).specs("choose echo")
     assert [(offer.spec.name, offer.score, offer.proposed) for offer in offers] == [
         ("echo", 0.9, True),
@@ -204,15 +206,49 @@ async def test_the_router_ranks_and_choices_are_read_for_the_proposed_skill(regi
     ]
     assert offers[0].shots[0].utterance == "x"
     assert offers[1].readings == ()
-    offers = await SkillRunner(registry, router=Pick).specs("choose it")
-    assert offers[0].readings == (Reading(argument="word", values=("choose", "it")),)
+
+
+async def test_choices_are_read_for_the_proposed_skill(registry):
+    offers = await SkillRunner(registry, router=SimilarityRouter).specs("x")
+    assert (offers[0].spec.name, offers[0].proposed) == ("choose", True)
+    assert offers[0].readings == (Reading(argument="word", values=("x",)),)
+    assert not any(offer.readings or offer.proposed for offer in offers[1:])
 
 
 async def test_choices_that_fail_are_none(registry, caplog):
-    offers = await SkillRunner(registry, router=Pick).specs("choose_badly")
-    assert offers[0].proposed
-    assert offers[0].readings == ()
-    assert "choose_badly gave no choices" in caplog.text
+    offers = await SkillRunner(registry, router=SimilarityRouter).specs("an odd one")
+    assert next(offer for offer in offers if offer.spec.name == "choose_badly").proposed
+    assert not any(offer.readings for offer in offers)
+    assert "choose_badly could not read the request" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+class Hang:
+    """A router for tests: does not end before it is let go."""
+
+    def __init__(self, skills):
+        self.let_go = threading.Event()
+
+    def rank(self, query):
+        self.let_go.wait(10)
+        return []
+
+
+async def test_a_ranking_that_hangs_is_given_up_and_all_is_offered(registry, monkeypatch, caplog):
+    monkeypatch.setattr(runner_module, "RANKING_TIMEOUT_S", 0.05)
+    router = Hang(())
+    runner = SkillRunner(registry, router=lambda _skills: router)
+    try:
+        for _ in range(
+            runner_module.MAX_RANKINGS + 1
+        ):  # the last one finds no thread, and does not wait either
+            offers = await runner.specs("echo")
+            assert [offer.spec for offer in offers] == [one.spec for one in ALL]
+            assert not any(offer.proposed for offer in offers)
+    finally:
+        router.let_go.set()
+    assert "not ranked within 0.05 s" in caplog.text
+    assert (await call(registry, "which_thread")).error == ""
 
 
 async def test_the_router_is_built_again_when_plugins_change(registry):

@@ -3,6 +3,7 @@ import pytest
 from agent_core.tools import Label, ToolExample
 from agent_skills import Skill, skill
 from agent_skills.errors import SkillDefinitionError
+from agent_skills.reading import PlainReader
 
 
 def test_the_function_says_it_all():
@@ -48,7 +49,14 @@ def test_options_travel_into_the_spec():
     )
     assert spec.labels == (Label.SENDS_OUT,)
     assert spec.examples == (ToolExample(utterance="two", arguments={"a": 2}),)
-    assert add.choices("x") == {"a": ["1"]}
+    assert add.reader.read("x").values == {"a": ["1"]}
+
+
+def test_a_reader_goes_before_choices():
+    reader = PlainReader()
+    made = skill(reader=reader, choices=lambda _text: {"a": ["1"]})(fine)
+    assert made.reader is reader
+    assert made.reader.read("x").values == {}
 
 
 def test_methods_are_skills_too():

@@ -27,6 +27,9 @@ class Understood(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Mapping[str, Sequence[str]] = {}
     """For an argument, the kind of each of its values, in the same order: examples of other kinds are not shown to the
     model, and kinds that are common among similar examples weigh more."""
+    log_weights: Mapping[str, Sequence[float]] = {}
+    """For an argument, what speaks against each of its values, in the same order: numbers <= 0, added to what the
+    examples say."""
 
 
 class ReadExample(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,8 @@ from agent_skills.skill import AnySkill
 
 RANKING_TIMEOUT_S = 5.0
 """Seconds that the skills may take together to read a request; after that none is proposed."""
+MAX_RANKINGS = 8
+"""Requests that may be ranked at once, those included that were given up on: a thread cannot be stopped."""
 _MAX_NAMED = 20
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class SkillRunner:
         self._router_revision = -1
         self._max_result_chars = max_result_chars
         self._in_process = InProcess()
+        self._rankings = anyio.CapacityLimiter(MAX_RANKINGS)
 
     def spec(self, name: str) -> ToolSpec | None:
         """The specification of one skill, or None where there is none of that name."""
@@ -70,7 +73,9 @@ class SkillRunner:
         if isinstance(self._router, OfferAll):  # a thread would cost more than the answer
             return self._router.rank(query)
         with anyio.move_on_after(RANKING_TIMEOUT_S):
-            return await anyio.to_thread.run_sync(self._router.rank, query, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(
+                self._router.rank, query, abandon_on_cancel=True, limiter=self._rankings
+            )
         logger.warning(
             "the skills were not ranked within %s s; all are offered, none proposed", RANKING_TIMEOUT_S
         )

@@ -74,9 +74,13 @@ class SimilarityIndex:
         self._unseen = _UNSEEN * math.log((total + 1) / 0.5)
         self._vectors = [self._vector(counts) for counts in counted]
 
-    def nearest(self, text: str, among: Sequence[int] | None = None) -> list[Near]:
+    def vector(self, text: str) -> Vector:
+        """A text as it is compared; to be made once where it is compared with several parts of the index."""
+        return self._vector(features(text))
+
+    def nearest(self, text: str | Vector, among: Sequence[int] | None = None) -> list[Near]:
         """The texts by likeness, the likest first; `among` names those to look at."""
-        vector = self._vector(features(text))
+        vector = self.vector(text) if isinstance(text, str) else text
         indexes = range(len(self._vectors)) if among is None else among
         scored = [Near(_dot(vector, self._vectors[index]), index) for index in indexes]
         return sorted(scored, key=lambda near: (-near.score, near.place))

@@ -10,7 +10,7 @@ from typing import Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from agent_core.json_types import JsonObject
 from agent_core.tools import Label, ToolExample, ToolSpec
-from agent_skills.docstrings import read_docstring
+from agent_skills.docstrings import Documentation, read_docstring
 from agent_skills.errors import InvalidArgumentsError, SkillDefinitionError
 from agent_skills.reading import Choices, PlainReader, Reader
 from agent_skills.schema import Parameters
@@ -85,7 +85,7 @@ def skill(
     A sync function runs in a worker thread, so it may block; an async function must not.
 
     Args:
-        function: the function, where the decorator is used without parentheses.
+        function: the function, where there are no parentheses.
         name: how the model calls it; the function's name if empty. Letters, digits, `_` and `-`, at most 64.
         examples: (utterance, arguments) pairs; weak models are routed and prompted by them.
         labels: what a policy must know: reads private data, returns untrusted content, sends out, destroys.
@@ -101,8 +101,7 @@ def skill(
 
     def decorate(function: Callable[P, R_co]) -> Skill[P, R_co]:
         tool = name or getattr(function, "__name__", "")
-        documentation = read_docstring(inspect.getdoc(function))
-        _check(function, tool, documentation.description, timeout_s)
+        documentation = _check(function, tool, timeout_s)
         parameters = Parameters(function, documentation.arguments, tool)
         spec = ToolSpec(
             name=tool,
@@ -119,17 +118,19 @@ def skill(
     return decorate if function is None else decorate(function)
 
 
-def _check(function: Callable[..., object], name: str, description: str, timeout_s: float) -> None:
+def _check(function: Callable[..., object], name: str, timeout_s: float) -> Documentation:
+    documentation = read_docstring(inspect.getdoc(function))
     if not _NAME.fullmatch(name):
         raise SkillDefinitionError(
             name, "its name must be 1 to 64 letters, digits, `_` or `-`; pass name=..."
         )
-    if not description:
+    if not documentation.description:
         raise SkillDefinitionError(name, "it has no docstring; a model chooses by its description")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise SkillDefinitionError(name, "it is a generator; return the whole result instead")
     if not timeout_s > 0:
         raise SkillDefinitionError(name, f"timeout_s is {timeout_s}; it must be above 0 seconds")
+    return documentation
 
 
 def _read_examples(examples: Examples, parameters: Parameters, name: str) -> tuple[ToolExample, ...]:

@@ -25,11 +25,11 @@ async def test_it_calculates_and_says_what_is_wrong():
 
 def test_it_is_a_good_skill_whose_examples_have_values():
     registry = SkillRegistry()
-    registry.register("calculator", CalculatorPlugin(choices=lambda _text: {"expression": ["1 + 1"]}))
+    registry.register("calculator", CalculatorPlugin())
     calculator = registry.get("calculator")
     assert len(calculator.spec.examples) >= 15
     assert check_skill(calculator).content == "17"
-    assert calculator.choices("x") == {"expression": ["1 + 1"]}
+    assert calculator.reader.read("1+1").values == {"expression": ("1 + 1",)}
     for example in calculator.spec.examples:
         evaluate(example.arguments["expression"])
 

@@ -6,7 +6,7 @@ from agent_core.ports import ToolContext
 from agent_core.tools import ToolCall
 from agent_skills import SkillRegistry, SkillRunner
 from agent_skills.builtin import ClockPlugin
-from agent_skills.builtin.clock import parts_in, zones_in
+from agent_skills.builtin.clock import ClockReader, zones_in
 from agent_skills.errors import PluginRefusedError
 from agent_skills.testing import check_skill
 
@@ -85,11 +85,22 @@ def test_cities_in_a_request(text, zones):
     ],
 )
 def test_parts_in_a_request(text, parts):
-    assert parts_in(text) == {"what": parts}
+    understood = ClockReader().read(text)
+    assert understood.values == {"what": parts}
+    assert understood.kinds == {"what": parts}
+    assert understood.request == text
 
 
 def test_the_zone_is_read_with_the_part():
-    assert parts_in("time in Tokyo") == {"what": ["time"], "zone": ["Asia/Tokyo"]}
+    assert ClockReader().read("time in Tokyo").values == {"what": ["time"], "zone": ["Asia/Tokyo"]}
+
+
+def test_the_kind_of_an_example_is_its_part(registry):
+    reader = registry.get("clock").reader
+    for example in registry.get("clock").spec.examples:
+        read = reader.example(example)
+        assert read.kinds == {"what": example.arguments["what"]}
+        assert (read.shot, read.masked) == (example, example.utterance)
 
 
 def test_it_is_a_good_skill(registry):

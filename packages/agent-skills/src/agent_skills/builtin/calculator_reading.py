@@ -1,7 +1,8 @@
 """What the calculator reads in a request: its numbers, and the expressions that they can form.
 
 An expression that the request writes out is the only candidate. Otherwise the numbers are put into the forms that
-answers take (x + y, x - y, x * y - z, ...), and the model chooses: which operation the words mean is its part.
+answers take (x + y, x - y, x * y - z, ...), and the model chooses: which operation the words mean is its part. A form
+that leaves numbers out weighs less than one that uses them all.
 """
 
 import re
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 from agent_core.tools import ToolExample
 from agent_skills.arithmetic import ArithmeticFailedError, evaluate
+from agent_skills.builtin.calculator_phrases import spoken_expression
 from agent_skills.numbers import find_numbers, in_digits
 from agent_skills.reading import ReadExample, Understood
 
@@ -16,6 +18,8 @@ ARGUMENT = "expression"
 SIGN_OF_EXPRESSION = 1.0
 SIGN_OF_NUMBERS = 0.2
 """For each number beyond the first, or for one with a word such as `half`."""
+WEIGHT_OF_UNUSED = -3.0
+"""For each number of the request that a form leaves out; natural logarithm."""
 LETTERS = "xyzwvu"
 """x is the first number of the request, y the second, ..."""
 
@@ -25,6 +29,11 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     for pattern, replacement in (
         (r"\N{SUPERSCRIPT TWO}", "**2"),
         (r"\N{SUPERSCRIPT THREE}", "**3"),
+        (r"\s+(?:raised )?to the (\d+)(?:st|nd|rd|th)(?: power)?\b", r"**\1"),
+        (
+            r"(^|\b(?:is|calculate|compute|evaluate|solve|of|by|times)\s+)(?:minus|negative)\s+(?=\d)",
+            r"\1-",
+        ),
         (r"\s*\b(?:percent|per cent|pct)\b|\s+%", "%"),
         (
             rf"{_OPERAND_BEFORE}\s*(?:\^|\*\*|(?:raised )?to the power (?:of )?)\s*{_OPERAND_AFTER}",
@@ -44,7 +53,16 @@ _SPELLINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
     )
 )
-_DOZENS = re.compile(r"(?<=\d) (12\b)(?= \w)")
+_DOZENS = re.compile(r"(?<=\d) (12\b)(?=\s|$|[.?!])")
+_ORDINAL = re.compile(
+    r"(?<!\bone )(?<!\ba )(?<!\ban )\b\d+(?:st|nd|rd|th)\b|\ba [12](?:st|nd)\b", re.IGNORECASE
+)
+"""Counts nothing, but for the denominator of a fraction: `first add 3 and 4`, `a third of 27`."""
+_SERIES = re.compile(r"\d+(?:\.\d+)?(?:(?:, | and |, and )\d+(?:\.\d+)?)+")
+_FRACTION = re.compile(r"\b(?:one|an?) (\d+)(?:rd|th)\b", re.IGNORECASE)
+_PART_OF_WHOLE = re.compile(
+    r"\b(\d+) of (?:(?:the|all|his|her|my|our|their|its|these|those) )?(\d+)\b", re.IGNORECASE
+)
 _WRITTEN = re.compile(r"(?:(?<=\s)-|^-)?[(\d][\d.()+*/ -]*[+*/-][\d.()+*/ -]*[\d)]")
 
 _ONE_NUMBER: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
@@ -86,25 +104,31 @@ class CalculatorReader:
     def read(self, text: str) -> Understood | None:
         """The expressions that the numbers of `text` can form; None where they form none."""
         request = rewrite(text)
+        numbers = operands(request)
+        sign = SIGN_OF_NUMBERS * max(1, len(numbers) - 1)
         written = written_expression(request)
-        if written:
-            return Understood(request=request, sign=SIGN_OF_EXPRESSION, values={ARGUMENT: (written,)})
-        numbers = find_numbers(request)
-        candidates = {fill(form, numbers): form for form in reversed(forms(request, numbers))}
+        said = written or spoken_expression(request, len(numbers))
+        if said and _value(said) is not None:
+            sign = SIGN_OF_EXPRESSION if written or len(numbers) > 1 else sign
+            return Understood(request=request, sign=sign, values={ARGUMENT: (said,)})
+        candidates: dict[str, str] = {}
+        for form in forms(request, numbers):
+            candidates.setdefault(fill(form, numbers), form)
         values = [value for value in candidates if _value(value) is not None]
         if not values:
             return None
         return Understood(
             request=request,
-            sign=SIGN_OF_NUMBERS * max(1, len(numbers) - 1),
+            sign=sign,
             values={ARGUMENT: values},
             kinds={ARGUMENT: [candidates[value] for value in values]},
+            log_weights={ARGUMENT: [_weight(candidates[value], len(numbers)) for value in values]},
         )
 
     def example(self, example: ToolExample) -> ReadExample:
         """The example with digits and plain signs; the kind of its expression is its form."""
         request = rewrite(example.utterance)
-        form = form_of(str(example.arguments[ARGUMENT]), find_numbers(request))
+        form = form_of(str(example.arguments[ARGUMENT]), operands(request))
         shot = ToolExample(utterance=request, arguments=example.arguments)
         return ReadExample(shot=shot, masked=example.utterance, kinds={ARGUMENT: form})
 
@@ -123,11 +147,22 @@ def rewrite(text: str) -> str:
     return " ".join(digits.split())
 
 
+def operands(request: str) -> list[str]:
+    """The numbers of a rewritten request that may be calculated with.
+
+    Ordinals count nothing, and neither does a number that says how many follow: `in 3 bowls are 11, 7 and 16`.
+    """
+    numbers = find_numbers(_ORDINAL.sub("", request))
+    series = _SERIES.search(request)
+    listed = find_numbers(series.group()) if series else []
+    return listed if listed and numbers == [str(len(listed)), *listed] else numbers
+
+
 def written_expression(request: str) -> str:
     """The expression that a rewritten request spells out with all its numbers, or the empty string."""
     longest = max(_WRITTEN.findall(request), key=len, default="").strip()
     count = len(find_numbers(longest))
-    complete = count >= 2 and count == len(find_numbers(request))
+    complete = count >= 2 and count == len(operands(request)) and f"{longest}%" not in request
     return longest if complete and _value(longest) is not None else ""
 
 
@@ -140,7 +175,7 @@ def forms(request: str, numbers: Sequence[str]) -> Sequence[str]:
         case 1:
             return [form for words, some in _ONE_NUMBER if words.search(request) for form in some]
         case 2:
-            chosen: Sequence[str] = _TWO_PERCENT if "%" in request else _plausible(numbers)
+            chosen: Sequence[str] = _TWO_PERCENT if "%" in request else _of_two(request, numbers)
         case 3:
             chosen = _THREE_PERCENT if "%" in request else _THREE
         case 4:
@@ -150,6 +185,22 @@ def forms(request: str, numbers: Sequence[str]) -> Sequence[str]:
         case _:
             return ()
     return [form for form in (*average, *chosen) if (_value(fill(form, numbers)) or 0) >= 0]
+
+
+def _of_two(request: str, numbers: Sequence[str]) -> Sequence[str]:
+    """Two numbers: what is left of a whole where one is a part of it or a fraction, else all that is plausible."""
+    fraction = _FRACTION.search(request)
+    if fraction:
+        denominator, whole = ("x", "y") if fraction.group(1) == numbers[0] else ("y", "x")
+        return (f"{whole} / {denominator}", f"{whole} - {whole} / {denominator}")
+    part = _PART_OF_WHOLE.search(request)
+    if part and 0 < float(part.group(1)) < float(part.group(2)):
+        return ("y - x", "x / y")
+    return _plausible(numbers)
+
+
+def _weight(form: str, count: int) -> float:
+    return WEIGHT_OF_UNUSED * max(0, count - len(set(re.findall(r"\b[xyzwvu]\b", form))))
 
 
 def _plausible(numbers: Sequence[str]) -> Sequence[str]:

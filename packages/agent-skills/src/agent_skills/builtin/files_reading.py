@@ -66,7 +66,8 @@ class FileReader:
         paths = [path for path, is_folder in self._walk() if not is_folder]
         mentioned = FILE_NAME.findall(text)
         if mentioned:
-            known = [path for path in paths for name in mentioned if _is_named(path, name)]
+            spaced = [path for path in paths if " " in path and _stands_in(text, path)]
+            known = spaced or [path for path in paths for name in mentioned if _is_named(path, name)]
             values = list(dict.fromkeys(known or mentioned))
             sign = SIGN_OF_FILE if known else SIGN_OF_FILE_NAME
             return Understood(request=text, sign=sign, values={ARGUMENT: values[:MAX_PATHS]})
@@ -141,6 +142,14 @@ def _masked(text: str, *, folders: Sequence[str], files: Sequence[str]) -> str:
 
 def _is_named(path: str, name: str) -> bool:
     return path.lower() == name.lower() or path.lower().endswith("/" + name.lower())
+
+
+def _stands_in(text: str, path: str) -> bool:
+    """Whether a path, or its last part, is in a text as it stands: `FILE_NAME` knows no spaces."""
+    return any(
+        " " in name and re.search(rf"(?<![\w/.-]){re.escape(name)}(?![\w/-])", text, re.IGNORECASE)
+        for name in (path, PurePosixPath(path).name)
+    )
 
 
 def _folders(text: str, folders: Sequence[str]) -> list[str]:
