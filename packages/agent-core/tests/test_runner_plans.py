@@ -78,23 +78,20 @@ def test_the_event_of_a_turn(outcome, final, kind):
         assert event.message.tool_calls == ()
 
 
-async def test_a_stream_that_is_no_generator_will_do(runner_of):
-    class Once:
-        def __init__(self):
-            self.items = [Completion(message=assistant("hi"), model="m", finish_reason=FinishReason.LENGTH)]
+async def test_the_model_is_closed_once_it_has_completed(runner_of):
+    closed = []
 
-        def __aiter__(self):
-            return self
+    class Open(ScriptedModel):
+        async def stream(self, request):
+            try:
+                yield Completion(message=assistant("hi"), model="m", finish_reason=FinishReason.LENGTH)
+                yield Completion(message=assistant("never asked for"), model="m")
+            finally:
+                closed.append(True)
 
-        async def __anext__(self):
-            return self.items.pop()
-
-    class Plain(ScriptedModel):
-        def stream(self, request):
-            return Once()
-
-    state = await runner_of(Plain([])).run("go")
+    state = await runner_of(Open([])).run("go")
     assert state.answer == "hi"
+    assert closed == [True]
 
 
 async def test_a_command_looks_again_where_the_run_has_moved_on(runner_of):

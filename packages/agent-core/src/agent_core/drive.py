@@ -4,8 +4,8 @@ Nothing counts until it is in the journal. Can be ended at any moment (cancelled
 what is owed then. `runner` is the public face.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 
 import anyio
 import msgspec
@@ -60,9 +60,12 @@ class Adapters(msgspec.Struct, frozen=True, kw_only=True):
 class Drive:
     """One activation of one run: the state as far as this writer has seen the journal."""
 
-    def __init__(self, adapters: Adapters, state: RunState, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, adapters: Adapters, state: RunState, *, writer: str, observers: Sequence[Observer] = ()
+    ) -> None:
+        """`writer` is a name that no other drive has or had: by it, this one knows its own events again."""
         self.state = state
-        self.writer = adapters.ids.new("writer")
+        self.writer = writer
         self._adapters = adapters
         self._observers = (*adapters.observers, *observers)
         self.scope = anyio.CancelScope()
@@ -221,17 +224,13 @@ class Drive:
             await self.commit(ev.ModelFailed(at=self._now(), code="refused", reason=str(error)))
 
     async def _ask(self, request: ModelRequest, *, visible: bool) -> Completion:
-        stream = self._adapters.model.stream(request)
-        try:
+        async with aclosing(self._adapters.model.stream(request)) as stream:
             async for item in stream:
                 if isinstance(item, Completion):
                     return item
                 if visible:
                     for observer in self._observers:
                         observer.on_delta(self.state.run_id, item)
-        finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()  # now, not when it is collected
         raise ModelUnavailableError(
             f"model {self._adapters.model.profile.name!r} ended its reply without completing it; resume the run"
         )

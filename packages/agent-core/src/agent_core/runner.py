@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 
 import anyio
 
@@ -45,6 +46,11 @@ class Runner:
             observers=observers,
         )
         self._driven: dict[str, set[Drive]] = {}
+        self._name = self.adapters.ids.new("writer")
+        self._drives = count(1)
+
+    def _drive(self, state: RunState, observers: Sequence[Observer] = ()) -> Drive:
+        return Drive(self.adapters, state, writer=f"{self._name}.{next(self._drives)}", observers=observers)
 
     def now(self) -> float:
         """The time by this runner's clock, for the commands of people; seconds since the epoch."""
@@ -74,7 +80,7 @@ class Runner:
             instructions=instructions,
             limits=limits or Limits(),
         )
-        await Drive(self.adapters, RunState(run_id=run_id), observers).commit(event)
+        await self._drive(RunState(run_id=run_id), observers).commit(event)
         return run_id
 
     async def load(self, run_id: str) -> RunState:
@@ -98,7 +104,7 @@ class Runner:
             ModelError: the model cannot be asked now; the run stays as it is and can be driven again.
             JournalError: the storage failed, or another runner drives this run.
         """
-        drive = Drive(self.adapters, await self.load(run_id), observers)
+        drive = self._drive(await self.load(run_id), observers)
         drives = self._driven.setdefault(run_id, set())
         drives.add(drive)
         try:
@@ -162,7 +168,7 @@ class Runner:
             IllegalEventError, StaleCompletionError: the run does not wait for this.
         """
         while True:
-            drive = Drive(self.adapters, await self.load(run_id))
+            drive = self._drive(await self.load(run_id))
             after = evolve(drive.state, command)
             try:
                 await self.adapters.journal.append(run_id, drive.state.seq, (command,), writer=drive.writer)
