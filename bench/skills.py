@@ -1,12 +1,14 @@
-"""Measures agent-skills: dispatch in process, import, the listing of many schemas.
+"""Measures agent-skills: dispatch in process, import, the listing of many schemas, the ranking of requests.
 
-python bench/skills.py [--json]
+uv run python bench/skills.py [--json]
 """
 
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import anyio
 from figures import Figure, print_figures
@@ -14,6 +16,8 @@ from figures import Figure, print_figures
 from agent_core.ports import ToolContext
 from agent_core.tools import ToolCall
 from agent_skills import SkillRegistry, SkillRunner, hookimpl, skill
+from agent_skills.builtin import BuiltinSettings, register_builtins
+from agent_skills.routing import SimilarityRouter
 
 CALLS = 5_000
 SKILLS = 200
@@ -101,6 +105,50 @@ async def listing_ms():
     return (time.perf_counter() - started) / 20 * 1e3
 
 
+REQUESTS = (
+    "what is six plus 11",
+    "Tom has 14 marbles, Ben has 9 and Ann has 21. How many marbles do they have together?",
+    "what time is it in Tokyo?",
+    "read notes.txt",
+    "which files are in the folder music",
+    "tell me something about whales",
+)
+
+
+def make_exemplary(number):
+    words = ("paint", "sort", "send", "count", "merge", "print", "check", "move", "fetch", "draw")
+    verb, noun = words[number % 10], f"{words[number // 10 % 10]}er{number}"
+    texts = (f"{verb} the {noun}", f"please {verb} my {noun} now", f"I want the {noun} to {verb}")
+
+    def act(what: str) -> str:
+        """Act."""
+        return what
+
+    return skill(name=f"act_{number}", examples=[(text, {"what": noun}) for text in texts])(act)
+
+
+def ranking_us(skills):
+    """Microseconds to rank a request, p50, readers included."""
+    router = SimilarityRouter(skills)
+    times = []
+    for request in REQUESTS * 20:
+        started = time.perf_counter()
+        router.rank(request)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1e6
+
+
+def ranking_of_builtins_us():
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("notes.txt", "plan.md", "music/song.txt"):
+            path = Path(folder) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("text")
+        registry = SkillRegistry()
+        register_builtins(registry, BuiltinSettings.in_folder(Path(folder)))
+        return ranking_us(registry.skills())
+
+
 def measure():
     yield Figure("skills.dispatch.async.p50", anyio.run(dispatch_us, "echo", CALLS), "us", "<= 30")
     thread = anyio.run(dispatch_us, "blocking_echo", CALLS // 5)
@@ -112,6 +160,9 @@ def measure():
     )
     yield Figure(f"skills.schemas.{SKILLS}.first", schemas_ms(), "ms", "<= 70")
     yield Figure(f"skills.schemas.{SKILLS}.again", anyio.run(listing_ms), "ms")
+    yield Figure("ranking a request, built-ins, p50", ranking_of_builtins_us(), "us", "<= 10000")
+    ranked = ranking_us([make_exemplary(number) for number in range(SKILLS)])
+    yield Figure(f"ranking a request, {SKILLS} skills, p50", ranked, "us", "<= 10000")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ ONE = [
     ("what does one cost", "what does one cost"),
     ("I have one dog", "I have one dog"),
     ("one half of 40", "one half of 40"),
+    ("640 and one friend", "640 and 1 friend"),
+    ("640 and I share with one friend", "640 and I share with one friend"),
     ("one plus one", "1 plus 1"),
     ("one plus seven", "1 plus 7"),
     ("twenty one plus one", "21 plus 1"),

@@ -27,20 +27,30 @@ FILES = (
 MORE_FILES = ("notes.md", "todo.txt", "shopping.txt", "music/song.txt", "src/app.py", "images/cat.txt")
 
 
-@pytest.fixture
-def registry(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("workspace")
     for name in (*FILES, *MORE_FILES):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text("text")
+    return tmp_path
+
+
+def builtins(folder):
     registry = SkillRegistry()
-    register_builtins(registry, BuiltinSettings.in_folder(tmp_path))
+    register_builtins(registry, BuiltinSettings.in_folder(folder))
     return registry
 
 
 @pytest.fixture
-def router(registry):
-    return SimilarityRouter(registry.skills())
+def registry(folder):
+    return builtins(folder)
+
+
+@pytest.fixture(scope="module")
+def router(folder):
+    return SimilarityRouter(builtins(folder).skills())
 
 
 def proposed(ranked):

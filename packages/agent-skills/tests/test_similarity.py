@@ -30,12 +30,12 @@ def test_the_order_is_by_likeness_and_then_by_place():
     assert nearest == sorted(nearest, key=lambda near: (-near.score, near.place))
 
 
-def test_only_a_part_may_be_searched_with_a_vector_made_once():
+def test_only_a_part_may_be_searched_with_scores_made_once():
     index = SimilarityIndex(TEXTS)
-    vector = index.vector("what time is it")
-    assert index.nearest(vector) == index.nearest("what time is it")
-    assert [near.place for near in index.nearest(vector, [4, 2])] == [2, 4]
-    assert index.nearest(vector, []) == []
+    scores = index.scores("what time is it")
+    assert index.nearest(scores) == index.nearest("what time is it")
+    assert [near.place for near in index.nearest(scores, [4, 2])] == [2, 4]
+    assert index.nearest(scores, []) == []
 
 
 SHAPES = [

@@ -48,7 +48,9 @@ def _with_small(text: str) -> str:
     marked = re.sub(
         r"\b(two|three)\b", lambda match: _SMALL[match.group().lower()], marked, flags=re.IGNORECASE
     )
-    is_operand = re.search(r"\b(plus|minus|times|divided|add|subtract|and)\b", marked, re.IGNORECASE)
+    is_operand = re.search(
+        r"\b(plus|minus|times|divided|add|subtract|one and|and one)\b", marked, re.IGNORECASE
+    )
     if len(_NUMBER.findall(marked)) < 2 and is_operand:
         marked = re.sub(r"\bone\b", "1", marked, flags=re.IGNORECASE)
     return marked

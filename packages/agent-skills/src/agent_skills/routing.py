@@ -14,7 +14,7 @@ import msgspec
 from agent_core.tools import Reading, ToolExample
 from agent_skills.offers import Ranked
 from agent_skills.reading import ReadExample, Understood
-from agent_skills.similarity import Near, SimilarityIndex, Vector
+from agent_skills.similarity import Near, Scores, SimilarityIndex
 from agent_skills.skill import AnySkill
 from agent_skills.small_talk import SMALL_TALK
 
@@ -83,13 +83,13 @@ class SimilarityRouter:
 
     def _nearest(self, query: str, understood: Mapping[str, Understood]) -> dict[str, list[Near]]:
         """The examples of each skill that can serve the request, and of small talk, the likest first."""
-        vectors: dict[str, Vector] = {}
+        scores: dict[str, Scores] = {}
         nearest: dict[str, list[Near]] = {}
         for name in ("", *understood):
             text = _mask(self._skills[name], query) if name else query
-            if text not in vectors:
-                vectors[text] = self._index.vector(text)
-            nearest[name] = self._index.nearest(vectors[text], self._own[name])
+            if text not in scores:
+                scores[text] = self._index.scores(text)
+            nearest[name] = self._index.nearest(scores[text], self._own[name])
         return nearest
 
     def _shares(self, near: Sequence[Near]) -> dict[str, float]:

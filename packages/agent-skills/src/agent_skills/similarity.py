@@ -29,7 +29,7 @@ _UNSEEN = 0.5
 small talk drifts towards tools."""
 
 Feature = tuple[str, str]
-Vector = Mapping[Feature, float]
+Scores = list[float]
 
 
 class Near(NamedTuple):
@@ -72,27 +72,31 @@ class SimilarityIndex:
         total = len(counted)
         self._rarity = {feature: math.log((total + 1) / (count + 0.5)) for feature, count in spread.items()}
         self._unseen = _UNSEEN * math.log((total + 1) / 0.5)
-        self._vectors = [self._vector(counts) for counts in counted]
+        self._size = total
+        self._places: dict[Feature, list[tuple[int, float]]] = {}
+        """For each feature, the texts that have it and its weight there: a request shares few with most of them."""
+        for place, counts in enumerate(counted):
+            for feature, weight in self._vector(counts).items():
+                self._places.setdefault(feature, []).append((place, weight))
 
-    def vector(self, text: str) -> Vector:
-        """A text as it is compared; to be made once where it is compared with several parts of the index."""
-        return self._vector(features(text))
+    def scores(self, text: str) -> Scores:
+        """How alike each text is, by its place; to be made once where several parts of the index are searched."""
+        scores = [0.0] * self._size
+        for feature, weight in self._vector(features(text)).items():
+            for place, other in self._places.get(feature, ()):
+                scores[place] += weight * other
+        return scores
 
-    def nearest(self, text: str | Vector, among: Sequence[int] | None = None) -> list[Near]:
+    def nearest(self, text: str | Scores, among: Sequence[int] | None = None) -> list[Near]:
         """The texts by likeness, the likest first; `among` names those to look at."""
-        vector = self.vector(text) if isinstance(text, str) else text
-        indexes = range(len(self._vectors)) if among is None else among
-        scored = [Near(_dot(vector, self._vectors[index]), index) for index in indexes]
-        return sorted(scored, key=lambda near: (-near.score, near.place))
+        scores = self.scores(text) if isinstance(text, str) else text
+        found = [Near(scores[place], place) for place in (range(self._size) if among is None else among)]
+        return sorted(found, key=lambda near: (-near.score, near.place))
 
-    def _vector(self, counts: Mapping[Feature, int]) -> Vector:
+    def _vector(self, counts: Mapping[Feature, int]) -> Mapping[Feature, float]:
         weighted = {
             feature: math.sqrt(count) * self._rarity.get(feature, self._unseen) * _WEIGHTS[feature[0]]
             for feature, count in counts.items()
         }
         norm = math.sqrt(sum(value * value for value in weighted.values())) or 1.0
         return {feature: value / norm for feature, value in weighted.items()}
-
-
-def _dot(one: Vector, other: Vector) -> float:
-    return sum(value * other.get(feature, 0.0) for feature, value in one.items())

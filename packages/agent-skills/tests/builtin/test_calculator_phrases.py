@@ -34,6 +34,7 @@ SPOKEN = [
     ("what is twice 17", "17 * 2", 34),
     ("triple 14", "14 * 3", 42),
     ("square root of 144", "sqrt(144)", 12),
+    ("sqrt of 196", "sqrt(196)", 14),
     ("the square of 12", "12 * 12", 144),
     ("cube of 4", "4 * 4 * 4", 64),
     ("add 1.5 to 2.25", "1.5 + 2.25", 3.75),

@@ -47,7 +47,7 @@ _PHRASES = (
     _phrase(r"half (?:of )?#", "{0} / 2"),
     _phrase(r"(?:double|twice) #", "{0} * 2"),
     _phrase(r"(?:triple|thrice) #", "{0} * 3"),
-    _phrase(r"square root of #", "sqrt({0})"),
+    _phrase(r"(?:square root|sqrt|root) (?:of )?#", "sqrt({0})"),
     _phrase(r"square of #", "{0} * {0}"),
     _phrase(r"cube of #", "{0} * {0} * {0}"),
 )

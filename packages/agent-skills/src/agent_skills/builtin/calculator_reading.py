@@ -18,7 +18,7 @@ ARGUMENT = "expression"
 SIGN_OF_EXPRESSION = 1.0
 SIGN_OF_NUMBERS = 0.2
 """For each number beyond the first, or for one with a word such as `half`."""
-WEIGHT_OF_UNUSED = -3.0
+WEIGHT_OF_UNUSED = -6.0
 """For each number of the request that a form leaves out; natural logarithm."""
 LETTERS = "xyzwvu"
 """x is the first number of the request, y the second, ..."""
@@ -71,7 +71,7 @@ _ONE_NUMBER: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         (r"half|halve\w*|double[ds]?|twice", ("x / 2", "x * 2")),
         (r"triple\w*|thrice|thirds?", ("x * 3", "x / 3")),
         (r"quarters?", ("x / 4",)),
-        (r"square root", ("sqrt(x)",)),
+        (r"square root|sqrt", ("sqrt(x)",)),
         (r"squared?(?! root)|itself", ("x * x",)),
         (r"cube[ds]?", ("x * x * x",)),
     )
@@ -195,7 +195,7 @@ def _of_two(request: str, numbers: Sequence[str]) -> Sequence[str]:
         return (f"{whole} / {denominator}", f"{whole} - {whole} / {denominator}")
     part = _PART_OF_WHOLE.search(request)
     if part and 0 < float(part.group(1)) < float(part.group(2)):
-        return ("y - x", "x / y")
+        return ("y - x",)
     return _plausible(numbers)
 
 
