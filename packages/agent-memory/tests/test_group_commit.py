@@ -37,7 +37,7 @@ def commits(ledger: Ledger) -> Generator[GroupCommit[int, int]]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110  # a thread brings it about
+    while not condition():  # a thread brings it about
         await asyncio.sleep(0.001)
 
 
