@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -183,6 +184,15 @@ class TestTheLikeliest:
     @given(case=weighted, seed=seeds)
     def test_is_the_same_every_time(self, case: tuple[list[str], list[int]], seed: int) -> None:
         assert choose(TinyModel(seed), *case) == choose(TinyModel(seed), *case)
+
+    @given(values=st.lists(st.text(alphabet='ab"', max_size=4), min_size=1, max_size=6), seed=seeds)
+    def test_need_not_be_among_the_tokens_shown(self, values: list[str], seed: int) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_MOST_QUESTIONS", 100_000)
+            patch.setattr(module, "_BRANCHES", 2)
+            patch.setattr(sys.modules[__name__], "VOCABULARY", [bytes([byte]) for byte in BYTES])
+            model = TinyModel(seed)
+            assert choose(model, values) == brute_force(model, values, [0] * len(values))
 
     @given(value=texts, seed=seeds)
     def test_of_one_value_is_that_value(self, value: str, seed: int) -> None:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from agent_core.chat import Choice, Completion, Constraint, Grammar, JsonSchema, ModelRequest, TextDelta
+from agent_core.errors import ContextTooLongError
 from agent_core.messages import FinishReason, user
 from agent_core.ports import ChatModel
 from agent_core.testing.conformance.chat_model import ChatModelConformance
@@ -157,6 +158,11 @@ class TestDecoding:
         assert completion.message.text == "Paris"
         assert completion.usage.input_tokens
 
+    async def test_a_prompt_that_is_no_text(self, loaded: LlamaCppModel) -> None:
+        for raw in (False, True):
+            with pytest.raises(ProviderRefusedError, match="surrogates"):
+                await ask(loaded, ask_for("caf\udcff", raw=raw))
+
     async def test_counting_tokens(self, loaded: LlamaCppModel) -> None:
         assert await loaded.count_tokens("") == 0
         assert await loaded.count_tokens("hello there") == 2
@@ -166,8 +172,8 @@ class TestDecoding:
         said: list[str] = []
         async with LlamaCppModel(weights, profile=PROFILE, threads=1, on_progress=said.append) as model:
             await ask(model, ask_for("hi", max_output_tokens=2))
-            folder = model._folder
-            assert folder is not None
+            assert model._folder is not None
+            folder = model._folder.path
             assert folder.stat().st_mode & 0o077 == 0, "nobody else may use the socket"
             with_model = _resident_mib()
         assert not folder.exists()
@@ -175,6 +181,100 @@ class TestDecoding:
         assert said == [f"loading {weights.name} (98 MB)", f"{weights.name} is ready"]
         await ask(model, ask_for("hi", max_output_tokens=2))
         await model.aclose()
+
+
+CONTROLS = [chr(number) for number in (*range(1, 0x20), *range(0x7F, 0xA1), 0xFFFF, 0x10FFFF)]
+VALUES = [
+    '"',
+    "\\",
+    "'",
+    '\\"',
+    "\\n",
+    "\\x41",
+    '"quoted" \\ text',
+    "[a-z]*",
+    "größer ist ü",
+    "😀",
+    "👩‍👩‍👧 family",
+    "  two  spaces ",
+    "日本語",
+    "e\u0301",
+    "\u2028",
+    "\ufeff",
+    "a\tb\r\nc",
+    "",
+]
+
+
+@pytest.mark.model
+class TestValues:
+    """Raw requests held to a choice."""
+
+    @pytest.mark.parametrize("value", VALUES)
+    async def test_come_back_exactly(self, loaded: LlamaCppModel, value: str) -> None:
+        one = Choice(values=(value,))
+        completion = await ask(loaded, ask_for("Copy: ", raw=True, constraint=one))
+        assert completion.message.text == value
+        two = Choice(values=("something else", value), log_weights=(-1_000.0, 0.0))
+        completion = await ask(loaded, ask_for("Copy: ", raw=True, constraint=two))
+        assert completion.message.text == value
+
+    async def test_of_control_characters_come_back_or_are_refused(
+        self, loaded: LlamaCppModel, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        refused = ""
+        for value in CONTROLS:
+            request = ask_for("Copy: ", raw=True, constraint=Choice(values=(value,)))
+            try:
+                assert (await ask(loaded, request)).message.text == value
+            except ProviderRefusedError as error:
+                assert "no token" in error.reason  # noqa: PT017 (only some are refused)
+                refused += value
+        some = Choice(values=("\x04", "Paris", "\x06"))
+        completion = await ask(loaded, ask_for("The capital of France: ", raw=True, constraint=some))
+        assert completion.message.text == "Paris"
+        assert refused == "\x04\x06\x13\x14\x16\x1d", "those that the vocabulary lacks"
+        assert capfd.readouterr().err == "", "llama.cpp tells of a grammar that it cannot read"
+
+    async def test_split_over_tokens_are_compared(self, loaded: LlamaCppModel) -> None:
+        for prompt, values, wanted in (
+            ("A smile 😀, a grin 😁, a fish 🐟. The fish again: ", ("😀", "😁", "🐟"), "🐟"),
+            ("The Russian word дверь means door. Once more: ", ("окно", "дверь", "дом"), "дверь"),
+        ):
+            completion = await ask(loaded, ask_for(prompt, raw=True, constraint=Choice(values=values)))
+            assert completion.message.text == wanted
+
+    async def test_of_two_hundred(self, loaded: LlamaCppModel) -> None:
+        values = tuple(f"value number {n}, größe {n}" for n in range(200))
+        prompt = f"Copy: {values[137]}\nCopy: "
+        completion = await ask(loaded, ask_for(prompt, raw=True, constraint=Choice(values=values)))
+        assert completion.message.text == values[137]
+
+    @pytest.mark.parametrize("constraint", [None, Choice(values=("a", "b"))])
+    async def test_behind_a_prompt_over_the_context(
+        self, loaded: LlamaCppModel, constraint: Constraint | None
+    ) -> None:
+        with pytest.raises(ContextTooLongError) as refused:
+            await ask(loaded, ask_for("word " * 5_000, raw=True, constraint=constraint))
+        assert refused.value.tokens > refused.value.limit == PROFILE.context_tokens
+
+    @pytest.mark.parametrize("constraint", [None, Choice(values=("a", "b"))])
+    async def test_can_be_cancelled(self, loaded: LlamaCppModel, constraint: Constraint | None) -> None:
+        await loaded.load()
+        began = time.monotonic()
+        with anyio.move_on_after(0.2):
+            await ask(loaded, ask_for("upon a time once " * 800, raw=True, constraint=constraint))
+        assert time.monotonic() - began < 5.0, "3,200 tokens take three times as long"
+        assert not loaded._decodings
+        assert (await ask(loaded, ask_for("1, 2, 3,", raw=True, max_output_tokens=2))).message.text == " 4"
+
+    async def test_a_raw_reply_that_is_being_written_can_be_cancelled(self, loaded: LlamaCppModel) -> None:
+        await loaded.load()
+        began = time.monotonic()
+        with anyio.move_on_after(0.5):
+            await ask(loaded, ask_for("Once upon a time", raw=True, max_output_tokens=3_000))
+        assert time.monotonic() - began < 1.5
+        assert not loaded._decodings
 
 
 def _resident_mib() -> int:

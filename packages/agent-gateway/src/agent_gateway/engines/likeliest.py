@@ -57,6 +57,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     tail: tuple[int, ...] = ()
     alone: bool = False
     """Look at this place only, not along the way from it: a character here is made of several tokens."""
+    among: tuple[bytes, ...] = ()
+    """Look for these ends only, which begin with none of the tokens that were shown here; empty: for all."""
 
 
 class Likeliest:
@@ -74,9 +76,10 @@ class Likeliest:
             end = value.encode() + _END
             self._ends[end] = max((weight, -index), self._ends.get(end, (-math.inf, -index)))
         self._best: tuple[_Rank, bytes] | None = None
-        self._guess = values[0].encode() + _END
-        self._has_guessed = False
-        self._seen: dict[tuple[bytes, bool], float] = {}
+        first = values[0].encode() + _END
+        self._guess: tuple[_Rank, bytes] = ((-math.inf, 0), first)
+        self._is_over = self._has_lost = False
+        self._seen: dict[tuple[bytes, bool, tuple[bytes, ...]], float] = {}
         self._open: list[tuple[float, int, int, Place]] = []
         self._pushed = 0
         self._push(Place(base=b"", text=b"", score=0.0))
@@ -86,22 +89,25 @@ class Likeliest:
         while self._open:
             cost, index, _, place = heapq.heappop(self._open)
             if self._best is not None and (-cost, -index) <= self._best[0]:
-                return None
-            key = (place.text, place.alone)
+                break
+            key = (place.text, place.alone, place.among)
             if self._seen.get(key, -math.inf) < place.score:
                 self._seen[key] = place.score
                 return place
+        self._is_over = True
         return None
 
     def rest(self, place: Place) -> list[str]:
         """What may follow at a place of whole characters."""
-        return [end[len(place.text) :].decode() for end in self._ahead(place.text)]
+        ends = place.among or self._ahead(place.text)
+        return [end[len(place.text) :].decode() for end in ends]
 
     def learn(self, place: Place, tokens: Sequence[Token]) -> None:
         """Take what the model thinks at `place`: of the next token if it is `alone`, else of those along the way."""
         if place.alone:
             for token in tokens[:1]:
                 self._branches(place, token)
+                self._has_lost |= bool(self._not_shown(place, token))
             return
         score, text = place.score, place.text
         exact = True
@@ -112,20 +118,35 @@ class Likeliest:
                 self._push(Place(base=text, text=text, score=score, alone=True))
                 exact = False
             if exact:
-                here = Place(base=text, text=text, score=score)
-                self._seen[text, False] = max(score, self._seen.get((text, False), -math.inf))
+                among = place.among if text == place.text else ()
+                here = Place(base=text, text=text, score=score, among=among)
+                self._seen[text, False, among] = max(score, self._seen.get((text, False, among), -math.inf))
                 self._branches(here, token, taken=token.text)
+                self._hidden(here, token)
                 score += token.logprob
                 self._whole(text + token.text, score)
+            else:  # of its first tokens nothing is known: that they are no likelier than any that was shown is a guess
+                score += min([token.logprob, *(other.logprob for other in token.top_logprobs)])
             text += token.text
         if exact:
             self._push(Place(base=text, text=text, score=score))
-        if text in self._ends and not self._has_guessed:
-            self._guess, self._has_guessed = text, True
+        elif text in self._ends:
+            weight, index = self._ends[text]
+            self._guess = max(self._guess, ((score + weight, index), text))
+
+    @property
+    def has_found(self) -> bool:
+        """Whether a value was reached, be it the best or not."""
+        return self._best is not None
 
     def answer(self) -> str:
-        """The best value that was found."""
-        found = self._guess if self._best is None else self._best[1]
+        """The best value that was found; where the search was not ended, a likely one may count as found."""
+        if self._best is None:
+            found = self._guess[1]
+        elif self._is_over and not self._has_lost:
+            found = self._best[1]
+        else:
+            found = max(self._best, self._guess)[1]
         return found.removesuffix(_END).decode()
 
     def _branches(self, place: Place, token: Token, *, taken: bytes = b"") -> None:
@@ -140,6 +161,21 @@ class Likeliest:
                 tail = (*place.tail, other.token_id)
                 self._push(Place(base=place.base, text=text, score=score, tail=tail, alone=True))
 
+    def _hidden(self, place: Place, token: Token) -> None:
+        """The ends behind none of the tokens that were shown, each less likely than any of those."""
+        if not token.top_logprobs:
+            return
+        hidden = self._not_shown(place, token)
+        least = min(other.logprob for other in token.top_logprobs)
+        if hidden:
+            rank = max((place.score + least + self._ends[end][0], self._ends[end][1]) for end in hidden)
+            self._queue(rank, msgspec.structs.replace(place, among=hidden))
+
+    def _not_shown(self, place: Place, token: Token) -> tuple[bytes, ...]:
+        shown = [place.text + other.text for other in (*token.top_logprobs, token) if other.octets]
+        ends = place.among or self._ahead(place.text)
+        return tuple(end for end in ends if not any(end.startswith(text) for text in shown))
+
     def _whole(self, text: bytes, score: float) -> None:
         """Note a value that was reached."""
         if text in self._ends:
@@ -151,9 +187,11 @@ class Likeliest:
     def _push(self, place: Place) -> None:
         ahead = self._ahead(place.text)
         if ahead:
-            weight, index = max(self._ends[end] for end in ahead)
-            self._pushed += 1
-            heapq.heappush(self._open, (-place.score - weight, -index, self._pushed, place))
+            self._queue(max((place.score + self._ends[end][0], self._ends[end][1]) for end in ahead), place)
+
+    def _queue(self, bound: _Rank, place: Place) -> None:
+        self._pushed += 1
+        heapq.heappush(self._open, (-bound[0], -bound[1], self._pushed, place))
 
     def _ahead(self, text: bytes) -> list[bytes]:
         """The ends that go on behind `text`."""

@@ -114,7 +114,13 @@ class RawCompletion:
             place = search.next_place()
             if place is None:
                 break
-            search.learn(place, self._look(prompt, place, search))
+            try:
+                search.learn(place, self._look(prompt, place, search))
+            except (
+                ProviderRefusedError
+            ):  # characters that the model has no token for: the other values remain
+                if not search.has_found:
+                    raise
         return search.answer()
 
     def _look(self, prompt: str, place: Place, search: Likeliest) -> list[Token]:
