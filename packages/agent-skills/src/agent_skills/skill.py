@@ -100,8 +100,7 @@ def skill(
     """
 
     def decorate(function: Callable[P, R_co]) -> Skill[P, R_co]:
-        tool = name or getattr(function, "__name__", "")
-        documentation = _check(function, tool, timeout_s)
+        tool, documentation = _check(function, name or getattr(function, "__name__", ""), timeout_s)
         parameters = Parameters(function, documentation.arguments, tool)
         spec = ToolSpec(
             name=tool,
@@ -118,7 +117,7 @@ def skill(
     return decorate if function is None else decorate(function)
 
 
-def _check(function: Callable[..., object], name: str, timeout_s: float) -> Documentation:
+def _check(function: Callable[..., object], name: str, timeout_s: float) -> tuple[str, Documentation]:
     documentation = read_docstring(inspect.getdoc(function))
     if not _NAME.fullmatch(name):
         raise SkillDefinitionError(
@@ -130,7 +129,7 @@ def _check(function: Callable[..., object], name: str, timeout_s: float) -> Docu
         raise SkillDefinitionError(name, "it is a generator; return the whole result instead")
     if not timeout_s > 0:
         raise SkillDefinitionError(name, f"timeout_s is {timeout_s}; it must be above 0 seconds")
-    return documentation
+    return name, documentation
 
 
 def _read_examples(examples: Examples, parameters: Parameters, name: str) -> tuple[ToolExample, ...]:

@@ -60,6 +60,12 @@ _ORDINAL = re.compile(
 """Counts nothing, but for the denominator of a fraction: `first add 3 and 4`, `a third of 27`."""
 _SERIES = re.compile(r"\d+(?:\.\d+)?(?:(?:, | and |, and )\d+(?:\.\d+)?)+")
 _FRACTION = re.compile(r"\b(?:one|an?) (\d+)(?:rd|th)\b", re.IGNORECASE)
+_COMPARED = re.compile(
+    r"(?:=|\b(?:is|was|makes|equals|equal to|(?:bigger|smaller|larger|greater|less|more|higher|lower) than))"
+    r"\s*\d+(?:\.\d+)?",
+    re.IGNORECASE,
+)
+"""What a written expression is held against: `is 17 * 6 more than 100`."""
 _PART_OF_WHOLE = re.compile(
     r"\b(\d+) of (?:(?:the|all|his|her|my|our|their|its|these|those) )?(\d+)\b", re.IGNORECASE
 )
@@ -159,10 +165,14 @@ def operands(request: str) -> list[str]:
 
 
 def written_expression(request: str) -> str:
-    """The expression that a rewritten request spells out with all its numbers, or the empty string."""
+    """The expression that a rewritten request spells out, or the empty string where it leaves numbers out."""
     longest = max(_WRITTEN.findall(request), key=len, default="").strip()
     count = len(find_numbers(longest))
-    complete = count >= 2 and count == len(operands(request)) and f"{longest}%" not in request
+    if count < 2:
+        return ""
+    before, _, after = request.partition(longest)
+    others = operands(before + _COMPARED.sub("", after))
+    complete = not others and not after.startswith("%")
     return longest if complete and _value(longest) is not None else ""
 
 
