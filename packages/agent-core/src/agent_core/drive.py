@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from agent_core import effects as eff
 from agent_core import events as ev
-from agent_core import reflexion
+from agent_core import planning, reflexion
 from agent_core.chat import Completion, ModelRequest
 from agent_core.errors import (
     IllegalEventError,
@@ -22,6 +22,7 @@ from agent_core.errors import (
     ModelUnavailableError,
     StaleCompletionError,
 )
+from agent_core.limits import is_over_calls, seconds_left
 from agent_core.messages import Message
 from agent_core.policy import Policy, Verdict
 from agent_core.ports import (
@@ -36,12 +37,16 @@ from agent_core.ports import (
     ToolContext,
     ToolRunner,
 )
-from agent_core.state import RunState
+from agent_core.state import Phase, RunState
 from agent_core.tool_modes import TOOL_MODES, TurnOutcome, TurnView
 from agent_core.tools import ToolCall, ToolResult, ToolSpec
 from agent_core.transitions import evolve, owed
 
 MAX_PARALLEL_TOOLS = 8
+TIMED = frozenset({Phase.REASONING, Phase.DISPATCHING})
+"""Phases that the run's time ends; the others are short, and lose what they did if they are cut."""
+LAST_TURN_S = 60.0
+"""How long the last turn may take once the run's time is up."""
 
 
 class Adapters(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,16 +88,50 @@ class Drive:
 
     async def _perform_all(self) -> None:
         while effects := [effect for effect in owed(self.state) if not isinstance(effect, eff.AwaitDecision)]:
-            if len(effects) == 1:
-                await self.perform(effects[0])
+            left_s = seconds_left(self.state.limits, self.state.started_at, self._now())
+            if left_s is None or self.state.phase not in TIMED:
+                await self._perform(effects)
                 continue
-            places = anyio.CapacityLimiter(MAX_PARALLEL_TOOLS)
-            try:
-                async with anyio.create_task_group() as tasks:
-                    for effect in effects:
-                        tasks.start_soon(self._perform_in, places, effect)
-            except ExceptionGroup as group:  # callers wait for the error itself, as from a single effect
-                raise group.exceptions[0] from group
+            with anyio.move_on_after(LAST_TURN_S if self.state.limit_reached else left_s) as scope:
+                await self._perform(effects)
+            if scope.cancelled_caught:
+                await self._stop_at_time()
+
+    async def _perform(self, effects: Sequence[eff.Effect]) -> None:
+        if len(effects) == 1:
+            await self.perform(effects[0])
+            return
+        places = anyio.CapacityLimiter(MAX_PARALLEL_TOOLS)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for effect in effects:
+                    tasks.start_soon(self._perform_in, places, effect)
+        except ExceptionGroup as group:  # callers wait for the error itself, as from a single effect
+            raise group.exceptions[0] from group
+
+    async def _stop_at_time(self) -> None:
+        """The time is up: what is under way has no result, and the model gets its last turn."""
+        if self.state.phase is Phase.DISPATCHING:
+            for call in planning.ready(self.state.calls):
+                await self.commit(self._over_limit(call.call, "its time is up; this call was stopped"))
+        elif self.state.limit_reached:
+            await self.commit(
+                ev.RunFailed(
+                    at=self._now(), code="limit_reached", reason="the last turn took too long as well"
+                )
+            )
+        else:
+            await self.commit(self._at_limit("wall_time_s"))
+
+    def _at_limit(self, limit: str) -> ev.Event:
+        if self.state.limits.last_turn:
+            return ev.LimitReached(at=self._now(), limit=limit)
+        return ev.RunFailed(at=self._now(), code="limit_reached", reason=f"the limit on {limit} was reached")
+
+    def _over_limit(self, call: ToolCall, why: str) -> ev.ToolFailed:
+        content = f"The run is over a limit: {why}. Answer with what you have."
+        result = ToolResult(tool_call_id=call.tool_call_id, content=content, error="limit_reached")
+        return ev.ToolFailed(at=self._now(), result=result)
 
     async def _perform_in(self, places: anyio.CapacityLimiter, effect: eff.Effect) -> None:
         async with places:
@@ -160,7 +199,7 @@ class Drive:
             case (eff.CheckAnswer(),):
                 return reflexion.check_answer(state, self._now())
             case (eff.ConcludeAtLimit(limit=limit),):
-                return ev.LimitReached(at=self._now(), limit=limit)
+                return self._at_limit(limit)
             case _:
                 return None
 
@@ -253,6 +292,9 @@ class Drive:
 
     def _refusal(self, effect: eff.ExecuteTool, spec: ToolSpec, call: ToolCall) -> ev.Event | None:
         """Why this call is not made now, as the event that says so; None lets it run."""
+        place = list(self.state.calls).index(call.tool_call_id)
+        if is_over_calls(self.state.limits, self.state.spent, len(self.state.calls), place):
+            return self._over_limit(call, f"it may make {self.state.limits.tool_calls} tool calls")
         if effect.interrupted and not spec.idempotent:  # even if approved: that was for running it once
             reason = f"{call.name} began before the interruption and may have done its work; run it again?"
             return ev.ApprovalRequested(at=self._now(), tool_call_id=call.tool_call_id, reason=reason)
