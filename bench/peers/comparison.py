@@ -1,0 +1,84 @@
+"""Ours and the peers measured in turn, so that what else the machine does hits all: ours, peer 1, ours, peer 2, ...
+
+A peer's ratio is taken to the measurements of ours just before it, as many as its own.
+"""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from peers.environments import OURS, PEERS, Environments, NotMeasuredError
+
+MEASUREMENTS: Sequence[Sequence[str]] = (
+    ("run",),
+    ("run",),  # twice: the headline
+    ("steps",),
+    ("many", "1000"),
+    ("import",),
+)
+AFFORDABLE_CPU_S = 2.0
+"""A peer that spends less on 1,000 runs at once is measured with 10,000; of others ten times their value is shown."""
+
+Samples = Mapping[str, Sequence[float]]
+
+
+@dataclass
+class Comparison:
+    """What was measured: by figure, for each peer its samples and those of ours beside them."""
+
+    theirs: dict[str, dict[str, list[float]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    ours: dict[str, dict[str, list[float]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def our(self, figure: str) -> float:
+        """Our value: the median over what was measured beside each peer."""
+        return statistics.median(min(samples) for samples in self.ours[figure].values())
+
+    def values(self, figure: str) -> dict[str, object]:
+        """The peers' values, the reason in the place of one that could not be measured."""
+        found = {name: round(min(samples), 3) for name, samples in self.theirs[figure].items()}
+        return {**found, **{name: f"not measured: {reason}" for name, reason in self.missing.items()}}
+
+    def best_ratio(self, figure: str) -> tuple[float, dict[str, object]]:
+        """The smallest of the peers' values divided by ours, and each one's."""
+        ratios = {
+            name: min(samples) / min(self.ours[figure][name]) for name, samples in self.theirs[figure].items()
+        }
+        shown = {name: round(ratio, 2) for name, ratio in ratios.items()}
+        return min(ratios.values(), default=0.0), shown
+
+    def add(self, name: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
+        """One process of each."""
+        for figure, value in theirs.items():
+            self.theirs[figure][name].append(value)
+            self.ours[figure][name].append(ours[figure])
+
+
+def compare() -> Comparison:
+    """Measure everything; minutes."""
+    found = Comparison()
+    with Environments(PEERS) as environments:
+
+        def beside(name: str, what: Sequence[str]) -> None:
+            if name in environments.missing:
+                return
+            ours = environments.measure(OURS, *what)
+            try:
+                theirs = environments.measure(name, *what)
+            except NotMeasuredError:
+                return
+            found.add(name, ours, theirs)
+
+        for what in MEASUREMENTS:
+            for name in PEERS:
+                beside(name, what)
+        for name, samples in list(found.theirs["many_1000_cpu_s"].items()):
+            if min(samples) <= AFFORDABLE_CPU_S:
+                beside(name, ("many", "10000"))
+        found.missing = environments.missing
+    return found

@@ -1,0 +1,133 @@
+"""Each framework in an environment of its own, at an exact version, so that nothing of it enters ours or the lock.
+
+The environments are made by `uv` and stay in its cache: after the first time this works offline. What cannot be
+installed or fails is named with the reason and left out.
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, Self
+
+MEASURE = Path(__file__).with_name("measure.py")
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 400
+
+
+class Peer(NamedTuple):
+    """A file beside this one, and what it needs."""
+
+    file: str
+    requirement: str
+
+
+OURS = "agent-core"
+PINNED_ON = "2026-11-22"
+PEERS = {
+    "Microsoft Agent Framework": Peer("agent_framework", "agent-framework-core==1.23.0"),
+    "Agno": Peer("agno", "agno==3.1.10"),
+    "LangGraph graph": Peer("langgraph", "langgraph==1.2.22"),
+    "LangGraph agent": Peer("langgraph", "langgraph==1.2.22"),
+    "OpenAI Agents": Peer("openai_agents", "openai-agents==0.24.0"),
+    "pydantic-ai": Peer("pydantic_ai", "pydantic-ai-slim==2.68.0"),
+}
+QUIET = {
+    "AGNO_TELEMETRY": "false",
+    "ENABLE_INSTRUMENTATION": "false",
+    "LANGSMITH_TRACING": "false",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "OTEL_SDK_DISABLED": "true",
+    "PYTHONDONTWRITEBYTECODE": "",
+}
+"""Telemetry off, by each one's own switch; bytecode is cached."""
+
+
+class NotMeasuredError(Exception):
+    """A peer gave no figures; the message says why."""
+
+
+class Environments:
+    """Runs `measure.py` with our interpreter or with that of a peer in `names`. What it writes is temporary."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = tuple(names)
+        self._folder = tempfile.TemporaryDirectory()
+        folder = Path(self._folder.name)
+        kept = {
+            name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}
+        }
+        self._environment = {**kept, **QUIET, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+        self.missing: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        for name in self._names:
+            try:
+                self._install(PEERS[name])
+            except NotMeasuredError as error:
+                self.missing[name] = str(error)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def measure(self, name: str, *what: str) -> dict[str, float]:
+        """The figures of one process of `measure.py`; see there.
+
+        Raises:
+            NotMeasuredError: it failed or took too long. Asked again, the same peer is not tried again.
+        """
+        if name in self.missing:
+            raise NotMeasuredError(self.missing[name])
+        if name == OURS:
+            interpreter, file = [sys.executable], "ours"
+        else:
+            interpreter, file = self._uv(PEERS[name], "--offline"), PEERS[name].file
+        try:
+            return json.loads(
+                self._run([*interpreter, "-P", str(MEASURE), file, name, *what]).splitlines()[-1]
+            )
+        except NotMeasuredError as error:
+            if name != OURS:
+                self.missing[name] = str(error)
+            raise
+
+    def _uv(self, peer: Peer, *options: str) -> list[str]:
+        uv = shutil.which("uv")
+        if uv is None:
+            raise NotMeasuredError("there is no uv to make its environment with")
+        newest = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["exclude-newer"]
+        return [
+            *(uv, "run", "--quiet", "--no-project", "--exclude-newer", newest, *options),
+            *("--python", platform.python_version(), "--with", peer.requirement, "python"),
+        ]
+
+    def _install(self, peer: Peer) -> None:
+        try:
+            self._run([*self._uv(peer, "--offline"), "-c", ""])
+        except NotMeasuredError:
+            self._run([*self._uv(peer), "-c", ""])
+
+    def _run(self, command: list[str]) -> str:
+        try:
+            done = subprocess.run(
+                command,
+                env=self._environment,
+                cwd=self._folder.name,
+                capture_output=True,
+                check=True,
+                text=True,
+                timeout=TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotMeasuredError(f"it took more than {TIMEOUT_S} s") from None
+        except subprocess.CalledProcessError as error:
+            reason = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
+            raise NotMeasuredError(reason.strip()) from None
+        return done.stdout
