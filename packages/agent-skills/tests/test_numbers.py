@@ -8,6 +8,8 @@ IN_DIGITS = [
     ("twenty-five percent of a hundred", "25 percent of 100"),
     ("seven thousand two hundred and six", "7206"),
     ("2 hundred", "200"),
+    ("A hundred and five take away sixty-eight?", "105 take away 68?"),
+    ("a thousand minus a hundred and twenty", "1000 minus 120"),
     ("1.5 million", "1500000"),
     ("half a million", "half 1000000"),
     ("the hundred", "100"),

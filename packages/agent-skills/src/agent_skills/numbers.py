@@ -7,10 +7,10 @@ from typing import cast
 import text_to_num
 
 _NUMBER = re.compile(r"\d+(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?|(?<![\d.])\.\d+")
-_SCALED = re.compile(
-    r"\b(\d+(?:\.\d+)?)\s+(hundred|thousand|million)\b|\b(an?|the)\s+(hundred|thousand|million)\b",
-    re.IGNORECASE,
-)
+_SCALED = re.compile(r"\b(\d+(?:\.\d+)?)\s+(hundred|thousand|million)\b", re.IGNORECASE)
+_ARTICLE = re.compile(r"\b(?:an?|the)\s+(?=1\d{2,}\b)", re.IGNORECASE)
+"""Before a number that was `hundred` or `thousand`: `a hundred and five` -> `a 105` -> `105`."""
+_SCALE_WORD = re.compile(r"\b(?:hundred|thousand|million)\b", re.IGNORECASE)
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 1_000_000}
 _DOZEN = re.compile(r"\b(?:a\s+)?dozen\b", re.IGNORECASE)
 _FOURTY = re.compile(r"\bfourty\b", re.IGNORECASE)
@@ -32,13 +32,13 @@ def in_digits(text: str) -> str:
     text = _FOURTY.sub("forty", text)
     text = _SCALED.sub(_scaled, text)
     text = _DOZEN.sub("12", text)
-    text = _alpha2digit(text, "en", _ALL) if not _ALONE.search(text) else _with_small(text)
+    digits = _alpha2digit(text, "en", _ALL) if not _ALONE.search(text) else _with_small(text)
+    text = _ARTICLE.sub("", digits) if _SCALE_WORD.search(text) else digits
     return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
 
 
 def _scaled(match: re.Match[str]) -> str:
-    count, scale, _, alone = match.groups()
-    value = float(count or 1) * _SCALES[(scale or alone).lower()]
+    value = float(match[1]) * _SCALES[match[2].lower()]
     return f"{value:.0f}" if value == int(value) else str(value)
 
 
