@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import anyio
 import pytest
@@ -14,9 +15,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from agent_core import codec
 from agent_core import events as ev
 from agent_core.chat import ModelProfile, TextDelta
 from agent_core.errors import ModelRefusedError, ModelUnavailableError
+from agent_core.limits import Limits
 from agent_core.messages import Message, Text, Usage, assistant, user
 from agent_core.policy import ALLOWED, Decision, Verdict
 from agent_core.ports import StoredEvent
@@ -26,6 +29,7 @@ from agent_core.testing import ScriptedModel, ScriptedTools, VirtualClock, answe
 from agent_core.tools import ToolCall, ToolResult
 from agent_core.transitions import evolve
 
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.jsonl"))
 START = 1_700_000_000.0
 PROFILE = ModelProfile(name="mistral:small")
 
@@ -364,6 +368,26 @@ def test_a_turn_that_is_cancelled_ends_then():
     assert seen.one("chat small").attributes["error.type"] == "cancelled"
 
 
+def test_a_turn_whose_time_is_up_ends_then_and_the_last_one_begins():
+    seen = Seen()
+    limit = ev.LimitReached(at=START + 5, limit="wall_time_s")
+    seen.play("r", started(), hydrated(1), limit, *ended(7))
+    cut, last = seen.named("chat small")
+    assert (seconds(cut), cut.attributes["error.type"]) == ((1, 5), "limit_reached")
+    assert (seconds(last), "error.type" in last.attributes) == ((5, 7), False)
+
+
+def test_a_limit_between_turns_cuts_nothing():
+    seen = Seen()
+    first = ev.RunStarted(
+        at=START, run_id="r", session_id="s", input=user("hi"), model="mistral:small", limits=Limits(turns=1)
+    )
+    limit = ev.LimitReached(at=START + 3, limit="turns")
+    accepted = ev.ResultsAccepted(at=START + 2.9)
+    seen.play("r", first, hydrated(0), called(1, "a"), returned(2, "a"), accepted, limit, *ended(5))
+    assert [seconds(span) for span in seen.named("chat small")] == [(0, 1), (3, 5)]
+
+
 SECRET = "hunter2 is the password"
 
 
@@ -455,6 +479,20 @@ async def test_without_an_sdk_nothing_happens(runner_of):
 def test_the_core_does_not_import_opentelemetry():
     code = "import sys, agent_core; from agent_core import Runner; assert 'opentelemetry' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_every_span_of_a_golden_journal_ends_within_its_root(path):
+    seen = Seen(capture_content=True)
+    seen.play("r", *(codec.decode(line) for line in path.read_bytes().splitlines()))
+    assert not seen.observer._open
+    roots = {span.context.span_id: span for span in seen.spans if span.name == "invoke_agent"}
+    turns = [span for span in seen.spans if span.name.startswith("chat")]
+    assert turns or "cancelled" in path.stem
+    for span in seen.spans:
+        root = roots.get(span.parent.span_id) if span.parent else span
+        if root is not None:
+            assert root.start_time <= span.start_time <= span.end_time <= root.end_time
 
 
 def test_any_event_can_be_the_first_that_is_seen(samples):

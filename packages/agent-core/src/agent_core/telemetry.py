@@ -27,7 +27,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 
 from agent_core import events as ev
 from agent_core.chat import Delta
-from agent_core.effects import ExecuteTool
+from agent_core.effects import AskModel, ExecuteTool
 from agent_core.messages import FinishReason, Message, Part, Reasoning, Text, Usage
 from agent_core.ports import Clock, StoredEvent
 from agent_core.state import Phase, RunState
@@ -73,6 +73,7 @@ class _Activation(msgspec.Struct, kw_only=True):
     shared: _Attributes
     """What every span of the run carries."""
     last_at: float
+    """The time of the last event; where clocks differ and one is behind, it stands still."""
     phase: Phase = Phase.IDLE
     writer: str = ""
     usage: Usage = Usage()
@@ -111,17 +112,11 @@ class TelemetryObserver:
             description="Number of input and output tokens used.",
             explicit_bucket_boundaries_advisory=TOKEN_BUCKETS,
         )
-        self._durations = meter.create_histogram(
-            "gen_ai.client.operation.duration",
-            unit="s",
-            description="GenAI operation duration.",
-            explicit_bucket_boundaries_advisory=SECONDS_BUCKETS,
-        )
-        self._first_chunks = meter.create_histogram(
+        self._durations = _seconds(meter, "gen_ai.client.operation.duration", "GenAI operation duration.")
+        self._first_chunks = _seconds(
+            meter,
             "gen_ai.client.operation.time_to_first_chunk",
-            unit="s",
-            description="Time to receive the first chunk of a streamed reply.",
-            explicit_bucket_boundaries_advisory=SECONDS_BUCKETS,
+            "Time to receive the first chunk of a reply.",
         )
         self._agent_name = agent_name
         self._redact = (redact or str) if capture_content else None
@@ -137,17 +132,17 @@ class TelemetryObserver:
             case ev.ModelAnswered() | ev.ToolsCalled() | ev.PlanProposed():
                 self._turn_ended(activation, event, state)
             case ev.ToolStarted():
-                activation.calls[event.tool_call_id] = event.at
+                activation.calls[event.tool_call_id] = activation.last_at
             case ev.ToolReturned() | ev.ToolFailed():
                 result = event.result
                 error = (result.error or _OTHER) if isinstance(event, ev.ToolFailed) else ""
-                self._call_ended(
-                    activation, result.tool_call_id, state, at=event.at, error=error, content=result.content
-                )
+                self._call_ended(activation, result.tool_call_id, state, error=error, content=result.content)
             case ev.ApprovalRequested() | ev.InputRequested() | ev.RunEscalated():
                 _person_asked(activation, event)
             case ev.ModelFailed() | ev.RunFailed() | ev.RunCancelled():
                 self._stopped(activation, event, state)
+            case ev.LimitReached() if activation.turn_at is not None:  # its time was up
+                self._chat(activation, activation.context, {}, error="limit_reached")
             case _:
                 pass
         _note_what_begins(activation, event, state)
@@ -203,9 +198,8 @@ class TelemetryObserver:
             links=() if before is None else (Link(before),),
             start_time=_ns(stored.event.at),
         )
-        activation = _Activation(
-            span=span, context=trace.set_span_in_context(span), shared=shared, last_at=stored.event.at
-        )
+        context = trace.set_span_in_context(span)
+        activation = _Activation(span=span, context=context, shared=shared, last_at=stored.event.at)
         self._open[stored.run_id] = activation
         return activation
 
@@ -240,26 +234,25 @@ class TelemetryObserver:
         activation.usage += event.usage
         parent, plan = activation.context, None
         if isinstance(event, ev.PlanProposed):
-            start = event.at if activation.turn_at is None else activation.turn_at
+            start = activation.last_at if activation.turn_at is None else activation.turn_at
             named: _Attributes = {"gen_ai.operation.name": "plan", **activation.shared}
             plan = self._tracer.start_span("plan", parent, attributes=named, start_time=_ns(start))
             parent = trace.set_span_in_context(plan)
-        self._chat(activation, parent, event.at, attributes, usage=event.usage)
+        self._chat(activation, parent, attributes, usage=event.usage)
         if plan is not None:
-            plan.end(_ns(event.at))
+            plan.end(_ns(activation.last_at))
 
     def _chat(
         self,
         activation: _Activation,
         parent: Context,
-        at: float,
         attributes: _Attributes,
         *,
         usage: Usage | None = None,
         error: str = "",
     ) -> None:
-        """The span of a turn that ended at `at`, and what is counted of it."""
-        start, first = activation.turn_at, activation.first_chunk_s
+        """The span of a turn that ended now, and what is counted of it."""
+        at, start, first = activation.last_at, activation.turn_at, activation.first_chunk_s
         activation.turn_at = activation.first_chunk_s = None
         if first is not None:
             attributes["gen_ai.response.time_to_first_chunk"] = first
@@ -270,7 +263,7 @@ class TelemetryObserver:
         within = trace.set_span_in_context(span)
         if start is not None:
             failed = {"error.type": _name(error)} if error else {}
-            self._durations.record(max(0.0, at - start), {**counted, **failed}, within)
+            self._durations.record(at - start, {**counted, **failed}, within)
         if first is not None:
             self._first_chunks.record(first, counted, within)
         if usage is not None and usage.total_tokens:  # none at all: nobody counted
@@ -284,7 +277,6 @@ class TelemetryObserver:
         tool_call_id: str,
         state: RunState,
         *,
-        at: float,
         error: str,
         content: str = "",
     ) -> None:
@@ -301,16 +293,16 @@ class TelemetryObserver:
             arguments = msgspec.json.encode(known.call.arguments).decode()
             attributes["gen_ai.tool.call.arguments"] = self._redact(arguments)
             attributes["gen_ai.tool.call.result"] = self._redact(content)
-        start = activation.calls.pop(tool_call_id, None)
+        at, start = activation.last_at, activation.calls.pop(tool_call_id, None)
         self._span(f"execute_tool {name}", activation.context, attributes, start=start, at=at, error=error)
 
     def _stopped(self, activation: _Activation, event: _Stop, state: RunState) -> None:
         """End what was under way. A cancelled run is not an error; what it was doing did not come to its end."""
         error = "cancelled" if isinstance(event, ev.RunCancelled) else event.code
         if activation.turn_at is not None or isinstance(event, ev.ModelFailed):
-            self._chat(activation, activation.context, event.at, {}, error=error)
+            self._chat(activation, activation.context, {}, error=error)
         for tool_call_id in tuple(activation.calls):
-            self._call_ended(activation, tool_call_id, state, at=event.at, error=error)
+            self._call_ended(activation, tool_call_id, state, error=error)
         if not isinstance(event, ev.RunCancelled):
             activation.span.set_attribute("error.type", _name(error))
             reason = None if self._redact is None else self._redact(event.reason)
@@ -334,25 +326,30 @@ class TelemetryObserver:
         if error:
             span.set_attribute("error.type", _name(error))
             span.set_status(StatusCode.ERROR)
-        span.end(_ns(max(at, begun)))
+        span.end(_ns(at))
         return span
+
+
+def _seconds(meter: metrics.Meter, name: str, description: str) -> metrics.Histogram:
+    buckets = SECONDS_BUCKETS
+    return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=buckets)
 
 
 def _note_what_begins(activation: _Activation, event: ev.Event, state: RunState) -> None:
     if state.phase is Phase.REASONING:
         activation.calls.clear()  # of a plan that was dropped
-        if activation.turn_at is None:
-            activation.turn_at = event.at
+        if activation.turn_at is None and isinstance(owed(state)[0], AskModel):
+            activation.turn_at = activation.last_at
     elif isinstance(event, _MAKES_READY):
         for effect in owed(state):
             if isinstance(effect, ExecuteTool):
-                activation.calls.setdefault(effect.tool_call_id, event.at)
+                activation.calls.setdefault(effect.tool_call_id, activation.last_at)
 
 
 def _person_asked(activation: _Activation, event: _Asked) -> None:
     activation.calls.pop(event.tool_call_id, None)
     attributes = {"gen_ai.tool.call.id": _name(event.tool_call_id)}
-    activation.span.add_event(f"agent_core.{ev.event_type(event)}", attributes, _ns(event.at))
+    activation.span.add_event(f"agent_core.{ev.event_type(event)}", attributes, _ns(activation.last_at))
 
 
 _COUNTED_BY = {
