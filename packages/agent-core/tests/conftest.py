@@ -6,7 +6,7 @@ import pytest
 
 from agent_core import events as ev
 from agent_core.messages import Message, assistant, user
-from agent_core.policy import Policy, ask_before_destroying
+from agent_core.policy import Policy
 from agent_core.ports import Journal, Observer
 from agent_core.runner import Runner
 from agent_core.state import Phase, RunState
@@ -110,7 +110,7 @@ def runner_of() -> Callable[..., Runner]:
         tools: ScriptedTools | dict[str, object] | None = None,
         *,
         journal: Journal | None = None,
-        policy: Policy = ask_before_destroying,
+        policy: Policy | None = None,
         observers: Sequence[Observer] = (),
     ) -> Runner:
         return Runner(

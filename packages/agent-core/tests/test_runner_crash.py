@@ -11,7 +11,7 @@ from agent_core import events as ev
 from agent_core.chat import ModelRequest
 from agent_core.errors import JournalUnavailableError
 from agent_core.messages import user
-from agent_core.policy import ALLOWED, Decision, Verdict, ask_before_destroying
+from agent_core.policy import ALLOWED, Decision, Rules, Verdict
 from agent_core.runner import Runner
 from agent_core.state import Phase
 from agent_core.testing import (
@@ -192,7 +192,7 @@ def check(world, state):
     assert starts - 1 <= asks - first_is_asked
 
 
-POLICIES = [ask_before_destroying, ask_before_sending]
+POLICIES = [Rules(), ask_before_sending]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -219,7 +219,7 @@ def test_nor_do_many_crashes(policy, lengths):
 
 @pytest.mark.parametrize("approved", [True, False])
 async def test_a_call_that_began_and_did_not_end_is_asked_about_even_if_it_was_approved_before(approved):
-    world = World(ask_before_sending if approved else ask_before_destroying)
+    world = World(ask_before_sending if approved else Rules())
     run_id = await world.runner().start("go")
     approval = (
         ev.ApprovalRequested(at=1.0, tool_call_id="a", reason="sends"),

@@ -14,6 +14,7 @@ from agent_core.runner import Runner
 from agent_core.tools import ToolSpec
 from agent_gateway.catalog import open_model
 from agent_gateway.client import OpenAIChatModel
+from agent_gateway.engines.llama_cpp import LlamaCppModel
 from agent_memory import SessionMemory, SqliteJournal
 from agent_skills import PluginState, PluginStatus, SkillRegistry, SkillRunner, find_plugins, load_plugins
 from agent_skills.builtin import BuiltinSettings, register_builtins
@@ -116,3 +117,13 @@ async def open_agent(settings: Settings) -> AsyncGenerator[Agent]:
             skills=skills,
             runner=runner,
         )
+
+
+async def load_model(agent: Agent) -> None:
+    """Load a local model now: it holds everything up while it loads, so a daemon does it before it listens.
+
+    Raises:
+        ModelError: it cannot be loaded; the daemon runs all the same, and each run says why it does not go on.
+    """
+    if isinstance(agent.model, LlamaCppModel):
+        await agent.model.load()

@@ -1,5 +1,6 @@
 """Serving the application: one socket, our own signals, word to systemd."""
 
+import logging
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -12,11 +13,14 @@ import msgspec
 import uvicorn
 
 from agent_api.app import create_app
-from agent_api.composition import open_agent
+from agent_api.composition import load_model, open_agent
 from agent_api.errors import OpenBindError, SettingsError
 from agent_api.settings import Settings
 from agent_api.supervisor import supervise
 from agent_api.systemd import notify
+from agent_core.errors import ModelError
+
+logger = logging.getLogger("agentd")
 
 GRACE_S = 4
 """How long requests under way may take to end; systemd waits longer than this."""
@@ -49,6 +53,10 @@ async def serve(settings: Settings, *, on_listening: Callable[[str], None]) -> N
     """
     with _listening(settings) as (listener, address):
         async with open_agent(_with_workspace(settings)) as agent, anyio.create_task_group() as tasks:
+            try:
+                await load_model(agent)
+            except ModelError as error:
+                logger.warning("the model is not ready: %s", error)
             supervisor = await tasks.start(supervise, agent)
             config = uvicorn.Config(
                 create_app(supervisor),

@@ -49,7 +49,7 @@ from agent_core.messages import (
     assistant,
     user,
 )
-from agent_core.policy import ALLOWED, Decision, Policy, Verdict, ask_before_destroying
+from agent_core.policy import ALLOWED, Decision, Policy, Rules, Verdict
 from agent_core.ports import (
     ChatModel,
     Clock,
@@ -131,6 +131,7 @@ __all__ = [
     "Reasoning",
     "ReasoningDelta",
     "Role",
+    "Rules",
     "RunCancelled",
     "RunHead",
     "RunNotFoundError",
@@ -152,7 +153,6 @@ __all__ = [
     "Usage",
     "Verdict",
     "__version__",
-    "ask_before_destroying",
     "assistant",
     "event_type",
     "evolve",

@@ -298,7 +298,7 @@ class Drive:
         if effect.interrupted and not spec.idempotent:  # even if approved: that was for running it once
             reason = f"{call.name} began before the interruption and may have done its work; run it again?"
             return ev.ApprovalRequested(at=self._now(), tool_call_id=call.tool_call_id, reason=reason)
-        if effect.approved:
+        if effect.approved or call.malformed:  # what is malformed is refused by the tools, and asks nobody
             return None
         decision = self._adapters.policy(self.state, spec, call)
         match decision.verdict:

@@ -13,7 +13,7 @@ from agent_core.errors import JournalConflictError, RunNotFoundError
 from agent_core.feed import Feed
 from agent_core.limits import Limits
 from agent_core.messages import Message, user
-from agent_core.policy import Policy, ask_before_destroying
+from agent_core.policy import Policy, Rules
 from agent_core.ports import ChatModel, Clock, Ids, Journal, Memory, Observer, StoredEvent, ToolRunner
 from agent_core.state import RunState
 from agent_core.system import SystemClock, SystemIds
@@ -30,7 +30,7 @@ class Runner:
         tools: ToolRunner,
         memory: Memory,
         journal: Journal,
-        policy: Policy = ask_before_destroying,
+        policy: Policy | None = None,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         ids: Ids | None = None,
@@ -40,7 +40,7 @@ class Runner:
             tools=tools,
             memory=memory,
             journal=journal,
-            policy=policy,
+            policy=policy or Rules(),
             clock=clock or SystemClock(),
             ids=ids or SystemIds(),
             observers=observers,
