@@ -152,3 +152,21 @@ def test_settings_are_shown_with_their_origin_and_secrets_are_not(agent, workspa
     wrong = agent("config", "show")
     assert wrong.code == 2
     assert "max_runs" in wrong.err
+
+
+def test_a_fork_goes_on_with_another_prompt_and_the_difference_is_shown(agent):
+    first = agent("run", PROMPT, "--json")
+    run_id = first.events[-1]["run_id"]
+    forked = agent("runs", "fork", run_id, "--at", "2", "--prompt", "What is 6*7?", "--json")
+    assert forked.code == 0, forked.err
+    assert forked.answer == "6 * 7 = 42"
+    same = agent("runs", "fork", run_id, "--at", "5", "--json")
+    assert same.answer == first.answer
+    shown = agent("runs", "diff", run_id, same.events[-1]["run_id"])
+    assert shown.out == "the first 8 events are the same\n"
+    parted = agent("runs", "diff", run_id, forked.events[-1]["run_id"], "--json")
+    sides = [json.loads(line)["side"] for line in parted.out.splitlines()]
+    assert sides == ["left"] * 8 + ["right"] * 8
+    late = agent("runs", "fork", run_id, "--at", "4", "--prompt", "too late")
+    assert late.code == 2
+    assert "fork at event 1 or 2" in late.err

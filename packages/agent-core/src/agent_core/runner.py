@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 import anyio
+from msgspec.structs import replace
 
 from agent_core import events as ev
 from agent_core.chat import Delta
+from agent_core.divergence import Divergence, diverge
 from agent_core.drive import Adapters, Drive
-from agent_core.errors import JournalConflictError, RunNotFoundError
+from agent_core.errors import ConfigurationError, IllegalEventError, JournalConflictError, RunNotFoundError
 from agent_core.feed import Feed
 from agent_core.limits import Limits
 from agent_core.messages import Message, user
@@ -17,7 +19,7 @@ from agent_core.policy import Policy, Rules
 from agent_core.ports import ChatModel, Clock, Ids, Journal, Memory, Observer, StoredEvent, ToolRunner
 from agent_core.state import RunState
 from agent_core.system import SystemClock, SystemIds
-from agent_core.transitions import evolve
+from agent_core.transitions import evolve, replay
 
 
 class Runner:
@@ -167,6 +169,8 @@ class Runner:
             RunNotFoundError: the journal knows no such run.
             IllegalEventError, StaleCompletionError: the run does not wait for this.
         """
+        if not isinstance(command, ev.COMMANDS):
+            raise IllegalEventError("a person's command", ev.event_type(command))
         while True:
             drive = self._drive(await self.load(run_id))
             after = evolve(drive.state, command)
@@ -183,6 +187,67 @@ class Runner:
                 drive.notify([(command, after)])
             return after
 
+    async def fork(
+        self,
+        run_id: str,
+        at_seq: int,
+        *,
+        prompt: str | Message | None = None,
+        then: Sequence[ev.Event] = (),
+    ) -> str:
+        """A new run that begins with the first `at_seq` events of another; drive it as any other.
+
+        Another model: drive the fork with another runner. Another result: fork before it and give it in `then`.
+
+        Args:
+            run_id: The run to fork; it is left as it is.
+            at_seq: The number of the last event that both share.
+            prompt: Another input in the first event.
+            then: Events to follow, as far as the phase allows them.
+
+        Raises:
+            RunNotFoundError: the run has no event of that number.
+            ConfigurationError: another prompt where the model has read the first one.
+            IllegalEventError, StaleCompletionError: `then` does not fit; nothing was written.
+        """
+        events = [stored.event async for stored in self.adapters.journal.read(run_id)][:at_seq]
+        if not 0 < at_seq == len(events):
+            raise RunNotFoundError(f"{run_id} at event {at_seq}")
+        new_id = self.adapters.ids.new("run")
+        if prompt is not None:
+            events[0] = _with_input(events, prompt)
+        replay(new_id, [*events, *then])  # refuses what does not fit, before anything is written
+        if prompt is None:
+            await self.adapters.journal.fork(run_id, at_seq, new_id)  # as it stands, byte for byte
+        else:
+            await self.adapters.journal.append(new_id, 0, events, writer=self._name)
+        if then:
+            await self.adapters.journal.append(new_id, at_seq, then, writer=self._name)
+        return new_id
+
+    async def diverge(self, run_id: str, other_id: str) -> Divergence:
+        """Where two runs part.
+
+        Raises:
+            RunNotFoundError: the journal does not know one of them.
+        """
+        left, right = [
+            [stored.event async for stored in self.adapters.journal.read(one)] for one in (run_id, other_id)
+        ]
+        for one, found in ((run_id, left), (other_id, right)):
+            if not found:
+                raise RunNotFoundError(one)
+        return diverge(left, right)
+
     async def cancel(self, run_id: str, *, by: str, reason: str = "") -> RunState:
         """End a run for good; its tools and its model are stopped."""
         return await self.send(run_id, ev.RunCancelled(at=self.now(), by=by, reason=reason))
+
+
+def _with_input(events: Sequence[ev.Event], prompt: str | Message) -> ev.Event:
+    first = events[0]
+    if not isinstance(first, ev.RunStarted) or any(
+        not isinstance(one, ev.ContextHydrated) for one in events[1:]
+    ):
+        raise ConfigurationError("the model has read the prompt already; fork at event 1 or 2 to change it")
+    return replace(first, input=user(prompt) if isinstance(prompt, str) else prompt)

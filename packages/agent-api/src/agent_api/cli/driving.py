@@ -41,6 +41,22 @@ def run_prompt(settings: Settings, prompt: str, *, session_id: str, as_json: boo
     return _interruptible(settings, view, start_and_drive)
 
 
+def fork_run(settings: Settings, run_id: str, at_seq: int, prompt: str | None, *, as_json: bool) -> int:
+    """Fork a run behind event `at_seq` and drive the fork; returns the exit code."""
+    view = TerminalView(as_json=as_json)
+
+    async def fork(agent: Agent) -> RunState:
+        view.run_id = await agent.runner.fork(run_id, at_seq, prompt=prompt)
+        sys.stderr.write(f"fork {view.run_id}\n")
+        state = await agent.runner.load(view.run_id)
+        if state.is_over:
+            await _show_end(agent, view)
+            return state
+        return await _drive(agent, view.run_id, view)
+
+    return _interruptible(settings, view, fork)
+
+
 def resume_run(settings: Settings, run_id: str, *, as_json: bool, decide: Decide = _nothing) -> int:
     """Take up a run where its journal ends; returns the exit code.
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import anyio
 import msgspec
@@ -13,6 +14,7 @@ from agent_api.ownership import is_owned
 from agent_api.settings import Settings
 from agent_api.wire.events import event_line, event_object
 from agent_api.wire.runs import RunView, run_view
+from agent_core.divergence import diverge
 from agent_core.errors import RunNotFoundError
 from agent_core.events import RunCancelled
 from agent_core.ports import Journal, StoredEvent
@@ -21,6 +23,8 @@ from agent_core.system import SystemClock
 from agent_core.transitions import evolve, replay
 
 PROMPT_CHARS = 60
+Folded: TypeAlias = list[tuple[StoredEvent, RunState]]
+"""A journal, each event with the state that it led to."""
 
 
 def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
@@ -57,12 +61,46 @@ def show_run(settings: Settings, run_id: str, *, as_json: bool) -> int:
         if as_json:
             sys.stdout.write(event_line(stored, state).decode() + "\n")
             continue
-        fields = event_object(stored, state)
-        rest = {key: value for key, value in fields.items() if key not in {"seq", "type", "at"}}
-        at = datetime.fromtimestamp(stored.event.at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        details = json.dumps(rest, ensure_ascii=False) if rest else ""
-        sys.stdout.write(f"{stored.seq:>4}  {at}  {fields['type']:<20} {state.phase.value:<12} {details}\n")
+        sys.stdout.write(_line(stored, state) + "\n")
     return 0
+
+
+def _line(stored: StoredEvent, state: RunState) -> str:
+    fields = event_object(stored, state)
+    rest = {key: value for key, value in fields.items() if key not in {"seq", "type", "at"}}
+    at = datetime.fromtimestamp(stored.event.at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    details = json.dumps(rest, ensure_ascii=False) if rest else ""
+    return f"{stored.seq:>4}  {at}  {fields['type']:<20} {state.phase.value:<12} {details}"
+
+
+def diff_runs(settings: Settings, left: str, right: str, *, as_json: bool) -> int:
+    """Print where two runs part: the events of the first behind that, then those of the second.
+
+    Raises:
+        RunNotFoundError: the journal does not know one of them.
+    """
+    one, other = anyio.run(_both, settings, left, right)
+    difference = diverge([stored.event for stored, _ in one], [stored.event for stored, _ in other])
+    if not as_json:
+        sys.stdout.write(f"the first {difference.common} events are the same\n")
+    for mark, run_id, events in (("-", left, one), ("+", right, other)):
+        for stored, state in events[difference.common :]:
+            if as_json:
+                row = {
+                    "side": "left" if mark == "-" else "right",
+                    "run_id": run_id,
+                    **event_object(stored, state),
+                }
+                sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
+            else:
+                sys.stdout.write(f"{mark} {_line(stored, state)}\n")
+    return 0
+
+
+async def _both(settings: Settings, left: str, right: str) -> tuple[Folded, Folded]:
+    async with open_journal(settings) as journal:
+        one = [pair async for pair in _folded(journal, left)]
+        return one, [pair async for pair in _folded(journal, right)]
 
 
 def cancel_run(settings: Settings, run_id: str, *, by: str, as_json: bool) -> int:
@@ -87,7 +125,7 @@ async def _load(journal: Journal, run_id: str) -> RunState:
     return replay(run_id, [stored.event async for stored in journal.read(run_id)])
 
 
-async def _events(settings: Settings, run_id: str) -> list[tuple[StoredEvent, RunState]]:
+async def _events(settings: Settings, run_id: str) -> Folded:
     async with open_journal(settings) as journal:
         return [pair async for pair in _folded(journal, run_id)]
 

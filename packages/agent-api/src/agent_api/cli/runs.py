@@ -98,6 +98,41 @@ def deny(
 
 
 @app.command()
+def fork(
+    run_id: RunId,
+    at: Annotated[int, typer.Option(min=1, help="The number of the last event that both share.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="Another prompt; at event 1 or 2.", show_default=False)
+    ] = None,
+    model: options.Model = None,
+    base_url: options.BaseUrl = None,
+    workspace: options.Workspace = None,
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Go on from an event of a run in a run of its own, with another model or prompt."""
+    from agent_api.cli.driving import fork_run
+    from agent_api.settings import load
+
+    settings = load({"model": model, "base_url": base_url, "workspace": workspace, "data_dir": data_dir})
+    raise typer.Exit(fork_run(settings, run_id, at, prompt, as_json=as_json))
+
+
+@app.command()
+def diff(
+    run_id: RunId,
+    other_id: Annotated[str, typer.Argument(help="The run to compare it with.")],
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Where two runs part."""
+    from agent_api.cli.looking import diff_runs
+    from agent_api.settings import load
+
+    raise typer.Exit(diff_runs(load({"data_dir": data_dir}), run_id, other_id, as_json=as_json))
+
+
+@app.command()
 def cancel(run_id: RunId, data_dir: options.DataDir = None, as_json: options.AsJson = False) -> None:
     """End a run for good."""
     from agent_api.cli.looking import cancel_run
