@@ -1,8 +1,12 @@
-"""What the machine costs: importing it, one run, one transition, a replay, and a step late in a long run.
+"""What the machine costs: importing it, a run, a transition, a step late in a long run, many runs at once, an idle one.
 
-python bench/core.py [--json]
+python bench/core.py [--json] [--peers]
+
+`--peers` measures the same work in other frameworks, in turn with ours (minutes; the first time it installs them);
+without it their values are those recorded earlier on another day.
 """
 
+import asyncio
 import gc
 import os
 import statistics
@@ -10,14 +14,18 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
+import zlib
 from itertools import pairwise
 
 import anyio
 from figures import Figure, print_figures
+from peers.environments import OURS, Environments
 
-from agent_core import Limits, Runner, ToolCall, ToolResult, codec, replay, user
+from agent_core import Limits, Runner, StoredEvent, ToolCall, ToolResult, codec, replay, user
 from agent_core import events as ev
 from agent_core.messages import Message, Usage, assistant
+from agent_core.state import Phase
 from agent_core.testing import (
     InMemoryJournal,
     NoMemory,
@@ -27,20 +35,31 @@ from agent_core.testing import (
     answer,
     call,
 )
+from agent_core.tools import Label, ToolSpec
 from agent_core.transitions import evolve
 
-RUN_PEERS_US = {
-    "Microsoft Agent Framework": 676,
-    "Agno": 857,
-    "LangGraph": "1857 to 5361",
-    "pydantic-ai": 5551,
+RECORDED = {
+    "run": {"Microsoft Agent Framework": 676, "Agno": 857, "LangGraph": "1857 to 5361", "pydantic-ai": 5551},
+    "steps": {"LangGraph graph": 1.0, "pydantic-ai, OpenAI Agents": "3.4 to 6"},
+    "import": {"frameworks": "26 to 2012"},
+    "many_s": {"Agno": 8.8, "Microsoft Agent Framework": 10.7},
+    "many_mb": {"Agno": 235, "Microsoft Agent Framework": 262},
 }
-STEP_PEERS = {"LangGraph graph": 1.0, "pydantic-ai, OpenAI Agents": "3.4 to 6"}
+"""What peers were seen to reach on 2026-11-22, where `--peers` does not measure them anew."""
 BYTES_PEERS_KB = {"LangGraph SQLite": 40_000, "opt-in": 700}
-IMPORT_PEERS_MS = {"frameworks": "26 to 2012"}
-RUNS = 300
 ROUNDS = 7
 LONG, SHORT = 200, 10
+COMPARED = {
+    "run_us": ("one-tool run, CPU", "us"),
+    "step_10_us": ("a step at 10 tool calls, CPU", "us"),
+    "step_200_us": ("a step at 200 tool calls, CPU", "us"),
+    "many_1000_cpu_s": ("1,000 concurrent runs, CPU", "s"),
+    "many_1000_mb": ("1,000 concurrent runs, memory", "MB"),
+    "many_10000_cpu_s": ("10,000 concurrent runs, CPU", "s"),
+    "many_10000_mb": ("10,000 concurrent runs, memory", "MB"),
+    "import_ms": ("import and build an agent, CPU", "ms"),
+    "import_mb": ("memory after that import", "MB"),
+}
 
 
 def best(measure):
@@ -70,32 +89,23 @@ class Watcher:
         pass
 
 
-def runner_of(replies, *, observers=()):
+def runner_of(replies, *, observers=(), tools=None, journal=None):
     return Runner(
         model=ScriptedModel(replies),
-        tools=ScriptedTools({"add": lambda a, b: str(a + b)}),
+        tools=tools or ScriptedTools({"add": lambda a, b: str(a + b)}),
         memory=NoMemory(),
-        journal=InMemoryJournal(),
+        journal=journal or InMemoryJournal(),
         ids=SequentialIds(),
         observers=observers,
     )
 
 
-async def one_tool_run_us():
-    """CPU microseconds of a run with one tool call: start, context, two turns, the tool, its verdict, the outcome."""
+def one_tool_run_us(environments):
+    """CPU microseconds of a run with one tool call: start, context, two turns, the tool, its verdict, the outcome.
 
-    def reply(request):
-        if request.messages[-1].role == "tool":
-            return answer("It is 42.")
-        return call("add", {"a": 19, "b": 23})
-
-    runner = runner_of([reply], observers=[Watcher()])
-    started = time.process_time()
-    for _ in range(RUNS):
-        await runner.run("What is 19 + 23?")
-        runner.memory.remembered.clear()
-        runner.model.requests.clear()
-    return (time.process_time() - started) / RUNS * 1e6
+    In processes of its own: see `peers/ours.py`.
+    """
+    return min(environments.measure(OURS, "run")["run_us"] for _ in range(3))
 
 
 def journal_of(calls):
@@ -174,30 +184,157 @@ async def late_step_ratio():
     return statistics.median(ratios)
 
 
-def main():
-    journal_kb = sum(len(codec.encode(event)) + 1 for event in journal_of(LONG)) / 1_000
-    run_us = min(anyio.run(one_tool_run_us) for _ in range(ROUNDS))
-    print_figures(
-        [
-            Figure(
-                "import agent_core, CPU", import_cpu_ms("import agent_core"), "ms", "<= 40", IMPORT_PEERS_MS
-            ),
-            Figure(
-                "import the runner too, CPU",
-                import_cpu_ms("from agent_core import Runner"),
-                "ms",
-                "<= 40",
-                IMPORT_PEERS_MS,
-            ),
-            Figure("run with one tool call, CPU", run_us, "us", "<= 60", RUN_PEERS_US),
-            Figure("transition", best(lambda: transition_us(encoded=False)), "us", "<= 3"),
-            Figure("transition and encoding", best(lambda: transition_us(encoded=True)), "us", "<= 6"),
-            Figure("decode and replay an event", best(replay_us), "us"),
-            Figure("journal of a 200-tool run", journal_kb, "KB", "<= 60", BYTES_PEERS_KB),
-            Figure("a step at 200 / at 10", anyio.run(step_ratio), "", "<= 1.1", STEP_PEERS),
-            Figure("a late step of 200 / an early one", anyio.run(late_step_ratio), "", "<= 1.1", STEP_PEERS),
-        ]
+class EncodedJournal(InMemoryJournal):
+    """Keeps lines, as a journal on disk does, so that reading one costs its decoding."""
+
+    def __init__(self, run_id, events):
+        super().__init__()
+        self.lines = {run_id: [codec.encode(event) for event in events]}
+
+    async def read(self, run_id, after=0):
+        for seq, line in enumerate(self.lines[run_id][after:], start=after + 1):
+            yield StoredEvent(run_id=run_id, seq=seq, event=codec.decode(line), writer="writer")
+
+
+async def resume_ms():
+    """Milliseconds of loading a run of 200 events from its encoded journal."""
+    events = list(journal_of(LONG))[:LONG]
+    runner = runner_of([answer("done")], journal=EncodedJournal("run_1", events))
+    times = []
+    for _ in range(5 * ROUNDS):
+        started = time.perf_counter()
+        await runner.load("run_1")
+        times.append(time.perf_counter() - started)
+    return min(times) * 1e3
+
+
+def waiting_lines(run_id):
+    """The ten small events, encoded, of a run that called two tools and waits for a person to allow a third."""
+    called = [event for event in journal_of(3) if isinstance(event, ev.ToolsCalled | ev.ToolReturned)]
+    started = ev.RunStarted(
+        at=1_763_800_000.123, run_id=run_id, session_id=f"session_{run_id}", input=user("Tidy up."), model="m"
     )
+    asked = ev.ApprovalRequested(at=started.at, tool_call_id="call_3", reason="read_file needs your yes")
+    judged = ev.ResultsAccepted(at=started.at)
+    events = [
+        started,
+        ev.ContextHydrated(at=started.at),
+        *called[:2],
+        judged,
+        *called[2:4],
+        judged,
+        called[4],
+    ]
+    return [codec.encode(event) for event in (*events, asked)]
+
+
+def bytes_each(make, count=10_000):
+    """Bytes that one of so many results of `make(run_id)` holds in memory."""
+    kept = [None] * count
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for index in range(count):
+        kept[index] = make(f"run_{index}")
+    gc.collect()
+    held = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return held / count
+
+
+def idle_state(run_id):
+    state = replay(run_id, map(codec.decode, waiting_lines(run_id)))
+    if state.phase is not Phase.AWAITING or state.seq != SHORT:
+        raise SystemExit(f"after {state.seq} events the run is {state.phase}")
+    return state
+
+
+async def idle_tasks(count=1_000):
+    """Tasks of the event loop, this one aside, while so many runs wait for a person."""
+    spec = ToolSpec(name="wipe", description="", parameters={"type": "object"}, labels=(Label.DESTROYS,))
+    runner = runner_of([lambda _: call("wipe")], tools=ScriptedTools({}, specs=[spec]))
+    states = [await runner.run("Wipe it.") for _ in range(count)]
+    if any(state.phase is not Phase.AWAITING for state in states):
+        raise SystemExit("a run does not wait")
+    return len(asyncio.all_tasks()) - 1
+
+
+def machine_figures(environments, peers):
+    """The machine itself: importing it, a run, a transition, a step, resuming."""
+    journal_kb = sum(len(codec.encode(event)) + 1 for event in journal_of(LONG)) / 1_000
+    core, runner = (import_cpu_ms(what) for what in ("import agent_core", "from agent_core import Runner"))
+    run_us = one_tool_run_us(environments)
+    return [
+        Figure("import agent_core, CPU", core, "ms", "<= 40", peers["import"]),
+        Figure("import the runner too, CPU", runner, "ms", "<= 40", peers["import"]),
+        Figure("run with one tool call, CPU", run_us, "us", "<= 60", peers["run"]),
+        Figure("transition", best(lambda: transition_us(encoded=False)), "us", "<= 3"),
+        Figure("transition and encoding", best(lambda: transition_us(encoded=True)), "us", "<= 6"),
+        Figure("decode and replay an event", best(replay_us), "us"),
+        Figure("journal of a 200-tool run", journal_kb, "KB", "<= 60", BYTES_PEERS_KB),
+        Figure("a step at 200 / at 10", anyio.run(step_ratio), "", "<= 1.1", peers["steps"]),
+        Figure("a late step of 200 / an early one", anyio.run(late_step_ratio), "", "<= 1.1", peers["steps"]),
+        Figure("resume a run of 200 events", anyio.run(resume_ms), "ms", "<= 5"),
+    ]
+
+
+def density_figures(environments, peers):
+    """Many runs at once, and runs that wait for a person."""
+    many = environments.measure(OURS, "many", "10000")
+
+    def journal(run_id):
+        return b"\n".join(waiting_lines(run_id))
+
+    return [
+        Figure("10,000 concurrent runs, CPU", many["many_10000_cpu_s"], "s", "<= 1.5", peers["many_s"]),
+        Figure("10,000 concurrent runs, memory", many["many_10000_mb"], "MB", "<= 80", peers["many_mb"]),
+        Figure("idle session, its state live", bytes_each(idle_state), "bytes", "<= 3000"),
+        Figure("idle session, its journal", bytes_each(journal), "bytes"),
+        Figure(
+            "idle session, journal deflated",
+            bytes_each(lambda run: zlib.compress(journal(run))),
+            "bytes",
+            "<= 700",
+        ),
+        Figure("tasks while 1,000 runs wait", anyio.run(idle_tasks), "", "0"),
+    ]
+
+
+def measured(found):
+    """The peers' values in the place of `RECORDED`."""
+    early, late = found.theirs["step_10_us"], found.theirs["step_200_us"]
+    return {
+        "run": found.values("run_us"),
+        "steps": {name: round(min(late[name]) / min(early[name]), 2) for name in late},
+        "import": found.values("import_ms"),
+        "many_s": found.values("many_10000_cpu_s"),
+        "many_mb": found.values("many_10000_mb"),
+    }
+
+
+def beside_peers(found):
+    """Ours and the peers' in the same minutes, and by how much the best of them is behind."""
+    keys = [key for key in COMPARED if found.theirs[key]]
+    for key in keys:
+        name, unit = COMPARED[key]
+        yield Figure(f"{name}, beside peers", found.our(key), unit, "", found.values(key))
+    for key in keys:
+        ratio, ratios = found.best_ratio(key)
+        target = ">= 10" if key == "run_us" else "> 1"
+        yield Figure(f"{COMPARED[key][0]}: best peer / ours", ratio, "", target, ratios)
+
+
+def main():
+    peers, beside = RECORDED, []
+    if "--peers" in sys.argv[1:]:
+        from peers.comparison import compare
+
+        found = compare()
+        peers, beside = measured(found), list(beside_peers(found))
+    with Environments() as environments:
+        figures = machine_figures(environments, peers) + density_figures(environments, peers)
+    load = Figure("load average of the last minute", os.getloadavg()[0], "")
+    print_figures([*figures, *beside, load])
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ class Environments:
         self._names = tuple(names)
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name)
-        kept = {
-            name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}
+        self._ours = {**os.environ, **QUIET, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+        self._theirs = {
+            name: value for name, value in self._ours.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}
         }
-        self._environment = {**kept, **QUIET, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
         self.missing: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -85,18 +85,18 @@ class Environments:
         """
         if name in self.missing:
             raise NotMeasuredError(self.missing[name])
-        if name == OURS:
-            interpreter, file = [sys.executable], "ours"
-        else:
-            interpreter, file = self._uv(PEERS[name], "--offline"), PEERS[name].file
         try:
-            return json.loads(
-                self._run([*interpreter, "-P", str(MEASURE), file, name, *what]).splitlines()[-1]
-            )
+            if name == OURS:
+                output = self._run([sys.executable, "-P", str(MEASURE), "ours", name, *what], self._ours)
+            else:
+                peer = PEERS[name]
+                command = [*self._uv(peer, "--offline"), "-P", str(MEASURE), peer.file, name, *what]
+                output = self._run(command, self._theirs)
         except NotMeasuredError as error:
             if name != OURS:
                 self.missing[name] = str(error)
             raise
+        return json.loads(output.splitlines()[-1])
 
     def _uv(self, peer: Peer, *options: str) -> list[str]:
         uv = shutil.which("uv")
@@ -110,15 +110,15 @@ class Environments:
 
     def _install(self, peer: Peer) -> None:
         try:
-            self._run([*self._uv(peer, "--offline"), "-c", ""])
+            self._run([*self._uv(peer, "--offline"), "-c", ""], self._theirs)
         except NotMeasuredError:
-            self._run([*self._uv(peer), "-c", ""])
+            self._run([*self._uv(peer), "-c", ""], self._theirs)
 
-    def _run(self, command: list[str]) -> str:
+    def _run(self, command: list[str], environment: dict[str, str]) -> str:
         try:
             done = subprocess.run(
                 command,
-                env=self._environment,
+                env=environment,
                 cwd=self._folder.name,
                 capture_output=True,
                 check=True,
