@@ -83,7 +83,9 @@ async def one(agent: Agent, prompt: dict[str, object]) -> Result:
     )
 
 
-def is_right(prompt: dict[str, object], calls: list[ToolCall], results: list[ToolResult], state: RunState) -> bool:
+def is_right(
+    prompt: dict[str, object], calls: list[ToolCall], results: list[ToolResult], state: RunState
+) -> bool:
     wanted, kind = prompt["answer"], prompt["kind"]
     if kind in {"digits", "words"}:
         return is_number(results[0].content, float(str(wanted)))
@@ -131,7 +133,9 @@ def main() -> None:
     print_figures(figures(results))
     for r in results if "--show" in sys.argv else ():
         if not r.right_answer:
-            print(f"{r.prompt['kind']}: {r.prompt['prompt']!r} -> {r.tool} {r.shown}, wanted {r.prompt['answer']}")
+            print(
+                f"{r.prompt['kind']}: {r.prompt['prompt']!r} -> {r.tool} {r.shown}, wanted {r.prompt['answer']}"
+            )
 
 
 if __name__ == "__main__":
