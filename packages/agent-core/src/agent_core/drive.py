@@ -208,9 +208,14 @@ class Drive:
 
         An event of this writer is one whose append was cut off after it was written.
         """
+        await self.catch_up(commands_only=True)
+
+    async def catch_up(self, *, commands_only: bool = False) -> None:
+        """Take in what others appended, and tell the observers."""
         before = self.state.seq
         async for stored in self._adapters.journal.read(self.state.run_id, after=before):
-            if stored.writer != self.writer and not isinstance(stored.event, ev.COMMANDS):
+            own = stored.writer == self.writer or isinstance(stored.event, ev.COMMANDS)
+            if commands_only and not own:
                 raise JournalConflictError(self.state.run_id, before, stored.seq)
             self.state = evolve(self.state, stored.event)
             for observer in self._observers:

@@ -17,6 +17,7 @@ from agent_core.limits import Limits
 from agent_core.messages import Message, user
 from agent_core.policy import Policy, Rules
 from agent_core.ports import ChatModel, Clock, Ids, Journal, Memory, Observer, StoredEvent, ToolRunner
+from agent_core.sessions import SessionOrder
 from agent_core.state import RunState
 from agent_core.system import SystemClock, SystemIds
 from agent_core.transitions import evolve, replay
@@ -50,6 +51,7 @@ class Runner:
         self._driven: dict[str, set[Drive]] = {}
         self._name = self.adapters.ids.new("writer")
         self._drives = count(1)
+        self._sessions = SessionOrder()
 
     def _drive(self, state: RunState, observers: Sequence[Observer] = ()) -> Drive:
         return Drive(self.adapters, state, writer=f"{self._name}.{next(self._drives)}", observers=observers)
@@ -101,6 +103,9 @@ class Runner:
     async def drive(self, run_id: str, *, observers: Sequence[Observer] = ()) -> RunState:
         """Perform what the run owes until it is over or waits for a person; returns the state it rests in.
 
+        Runs of one session are driven one at a time, in the order in which they were asked for; a run that waits for
+        a person holds up nobody.
+
         Raises:
             RunNotFoundError: the journal knows no such run.
             ModelError: the model cannot be asked now; the run stays as it is and can be driven again.
@@ -111,7 +116,10 @@ class Runner:
         drives.add(drive)
         try:
             with drive.scope:
-                await drive.until_rest()
+                async with self._sessions.turn(drive.state.session_id) as waited:
+                    if waited:
+                        await drive.catch_up()
+                    await drive.until_rest()
         finally:
             drives.discard(drive)
             if not drives:
