@@ -90,7 +90,9 @@ FIELDS = {
     "finish_reason": st.sampled_from(FinishReason),
     "limits": st.builds(Limits, turns=st.none() | counts, cost_usd=st.none() | st.floats(0, 9)),
     "after": st.dictionaries(texts, some_texts, max_size=2),
+    "answer_schema": st.none() | json_objects,
     "arguments": st.none() | json_objects,
+    "calls": st.lists(calls, max_size=2).map(tuple),
     "tool_call_ids": some_texts,
 }
 

@@ -13,7 +13,7 @@ import msgspec
 from agent_core.json_types import JsonObject
 from agent_core.limits import Limits
 from agent_core.messages import FinishReason, Message, Usage
-from agent_core.tools import ToolResult
+from agent_core.tools import ToolCall, ToolResult
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -35,6 +35,8 @@ class RunStarted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="r
     """The model that was asked for, as `provider:name`; `ModelAnswered.model` says which one answered."""
     instructions: str = ""
     limits: Limits = Limits()
+    answer_schema: JsonObject | None = None
+    """JSON schema (draft 2020-12) of the answer; None: any text will do."""
 
 
 # ── perceiving ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,13 +69,16 @@ class ToolsCalled(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="
 
 
 class PlanProposed(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="plan.proposed"):
-    """The model gave a plan: the calls are parts of its message, `after` says which waits for which."""
+    """The model gave a plan: a graph of calls, whose arguments may refer to each other's results."""
 
     message: Message
+    """Holds one call, that of the tool `plan`; in older journals the calls of the plan."""
     model: str
     after: dict[str, tuple[str, ...]]
-    """Tool call id -> the ids of the calls that must have succeeded before it."""
+    """Tool call id -> the ids of the calls that must have succeeded before it, beside those it refers to."""
     usage: Usage = Usage()
+    calls: tuple[ToolCall, ...] = ()
+    """The calls of the plan, as proposed: with their references."""
 
 
 class ModelFailed(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="model.failed"):
@@ -158,6 +163,9 @@ class InputGiven(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="i
 class ResultsAccepted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="results.accepted"):
     """The results count: the model will read them."""
 
+    note: str = ""
+    """Why nobody looked closer: what became of the critic."""
+
 
 class ResultsRetried(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="results.retried"):
     """These calls are made again, unchanged."""
@@ -170,6 +178,8 @@ class ResultsRevised(RunEvent, frozen=True, kw_only=True, omit_defaults=True, ta
     """The results go to the model with a reason to think again; what is left of a plan is dropped."""
 
     reason: str
+    tool_call_ids: tuple[str, ...] = ()
+    """The calls whose results were rejected."""
 
 
 class RunEscalated(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="run.escalated"):
@@ -184,6 +194,9 @@ class RunEscalated(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag=
 
 class AnswerAccepted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="answer.accepted"):
     """The answer passed its check."""
+
+    note: str = ""
+    """Why nobody looked closer: what became of the critic, or that the limit on revisions was reached."""
 
 
 class AnswerRevised(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="answer.revised"):

@@ -11,12 +11,15 @@ import msgspec
 from msgspec.structs import replace
 
 from agent_core import events as ev
-from agent_core import planning
+from agent_core import lessons, planning, progress
 from agent_core.errors import StaleCompletionError
 from agent_core.history import History
+from agent_core.json_types import JsonObject
+from agent_core.lessons import Lesson
 from agent_core.limits import Limits, Spent
 from agent_core.messages import Message, Text, Usage
 from agent_core.planning import CallState, CallStatus
+from agent_core.progress import Progress
 from agent_core.tools import ToolResult
 
 
@@ -50,9 +53,17 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     """The conversation as the model sees it: context, input, and what came since."""
     calls: dict[str, CallState] = {}
     """The calls of the current turn or plan, in plan order. Never changed in place."""
+    plan_call_id: str = ""
+    """The call of the tool `plan` that `calls` came from; empty: the model made them itself."""
+    finished: dict[str, CallState] = {}
+    """Calls of earlier plans that succeeded, for later plans to refer to. Never changed in place."""
+    progress: Progress = Progress()
+    lessons: tuple[Lesson, ...] = ()
+    """What was rejected and what came right, for memory to keep."""
     limits: Limits = Limits()
     spent: Spent = Spent()
     limit_reached: str = ""
+    answer_schema: JsonObject | None = None
     answer: str = ""
     answer_accepted: bool = False
     error: str = ""
@@ -94,6 +105,7 @@ def _run_started(state: RunState, event: ev.RunStarted) -> Changes:
         "input": event.input,
         "messages": History((event.input,)),
         "limits": event.limits,
+        "answer_schema": event.answer_schema,
         "started_at": event.at,
     }
 
@@ -123,15 +135,25 @@ def _model_answered(state: RunState, event: ev.ModelAnswered) -> Changes:
 
 def _tools_called(state: RunState, event: ev.ToolsCalled) -> Changes:
     calls = {call.tool_call_id: CallState(call=call) for call in event.message.tool_calls}
-    return {**_turn_taken(state, event, len(calls)), "calls": calls}
+    return {**_turn_taken(state, event, len(calls)), "calls": calls, "plan_call_id": ""}
 
 
 def _plan_proposed(state: RunState, event: ev.PlanProposed) -> Changes:
-    calls = {
-        call.tool_call_id: CallState(call=call, after=event.after.get(call.tool_call_id, ()))
-        for call in event.message.tool_calls
+    if not event.calls:  # an older journal: the calls are the message's own, and so are their results
+        calls = planning.begun(event.message.tool_calls, event.after, {})
+        return {**_turn_taken(state, event, len(calls)), "calls": calls, "plan_call_id": ""}
+    calls = planning.begun(event.calls, event.after, state.finished)
+    plan_call_id = next((call.tool_call_id for call in event.message.tool_calls), "plan")
+    made = sum(call.judged for call in calls.values())
+    changes: Changes = {
+        **_turn_taken(state, event, len(calls) - made),
+        "calls": calls,
+        "plan_call_id": plan_call_id,
     }
-    return {**_turn_taken(state, event, len(calls)), "calls": calls}
+    if made == len(calls):  # nothing is left to do
+        result = planning.summary(plan_call_id, calls)
+        changes["messages"] = changes["messages"].extended(Message(role="tool", parts=(result,)))
+    return changes
 
 
 def _limit_reached(_: RunState, event: ev.LimitReached) -> Changes:
@@ -179,7 +201,7 @@ def _approval_granted(state: RunState, event: ev.ApprovalGranted) -> Changes:
     call = asked.call if event.arguments is None else replace(asked.call, arguments=event.arguments)
     if asked.result is not None:  # an escalated result that a person lets pass
         back = CallStatus.FAILED if asked.result.is_error else CallStatus.RETURNED
-        return _with_call(state, replace(asked, status=back, approved=True))
+        return _with_call(state, replace(asked, status=back, approved=True, vouched=True))
     return _with_call(state, replace(asked, call=call, status=CallStatus.OPEN, approved=True))
 
 
@@ -195,27 +217,42 @@ def _approval_denied(state: RunState, event: ev.ApprovalDenied) -> Changes:
 def _input_given(state: RunState, event: ev.InputGiven) -> Changes:
     call = _waiting(state, event.tool_call_id, event, CallStatus.ASKED)
     result = ToolResult(tool_call_id=event.tool_call_id, content=event.text)
-    return _with_call(state, replace(call, status=CallStatus.RETURNED, result=result))
+    return _with_call(state, replace(call, status=CallStatus.RETURNED, result=result, vouched=True))
 
 
 def _results_accepted(state: RunState, _: ev.ResultsAccepted) -> Changes:
-    return _judged(state, "")
+    return _judged(state, planning.skip_blocked(state.calls))
 
 
 def _results_revised(state: RunState, event: ev.ResultsRevised) -> Changes:
-    return _judged(replace(state, calls=planning.skip_rest(state.calls)), event.reason)
+    return _judged(state, planning.skip_rest(state.calls), event.reason, event.tool_call_ids)
 
 
-def _judged(state: RunState, note: str) -> Changes:
-    """The results become a message that the model will read; calls that waited for a failed one are skipped."""
-    before = planning.skip_blocked(state.calls)
-    parts: list[Text | ToolResult] = [
-        call.result for call in before.values() if call.result is not None and not call.judged
-    ]
-    if note:
-        parts.append(Text(text=note))
-    calls = {key: replace(call, judged=True) if call.is_back else call for key, call in before.items()}
-    return {"messages": state.messages.extended(Message(role="tool", parts=tuple(parts))), "calls": calls}
+def _judged(
+    state: RunState, back: dict[str, CallState], reason: str = "", rejected: tuple[str, ...] = ()
+) -> Changes:
+    """The results that are `back` count. They become a message that the model will read: those of a plan as one result,
+    once the plan is over.
+    """
+    fresh = planning.unjudged(back)
+    calls = planning.judged(back, state.finished)
+    over = planning.is_over(calls)
+    failed = progress.all_failed(calls.values()) if over else None
+    changes: Changes = {
+        "calls": calls,
+        "progress": progress.after_results(state.progress, fresh, failed=failed),
+        "lessons": lessons.from_results(state.lessons, fresh, reason=reason, rejected=rejected),
+    }
+    parts: list[Text | ToolResult] = [call.result for call in fresh if call.result is not None]
+    if state.plan_call_id:
+        if not over:
+            return changes
+        parts = [planning.summary(state.plan_call_id, calls)]
+        changes["finished"] = planning.kept(state.finished, calls)
+    if reason:
+        parts.append(Text(text=reason))
+    changes["messages"] = state.messages.extended(Message(role="tool", parts=tuple(parts)))
+    return changes
 
 
 def _results_retried(state: RunState, event: ev.ResultsRetried) -> Changes:
@@ -231,13 +268,21 @@ def _run_escalated(state: RunState, event: ev.RunEscalated) -> Changes:
     return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.reason))
 
 
-def _answer_accepted(_: RunState, __: ev.AnswerAccepted) -> Changes:
-    return {"answer_accepted": True}
+def _answer_accepted(state: RunState, _: ev.AnswerAccepted) -> Changes:
+    if not state.lessons:
+        return {"answer_accepted": True}
+    learned = lessons.from_accepted_answer(state.lessons, state.answer)
+    return {"answer_accepted": True, "lessons": learned}
 
 
 def _answer_revised(state: RunState, event: ev.AnswerRevised) -> Changes:
     note = Message(role="user", parts=(Text(text=event.reason),))
-    return {"messages": state.messages.extended(note), "answer": ""}
+    return {
+        "messages": state.messages.extended(note),
+        "answer": "",
+        "progress": replace(state.progress, answers_revised=state.progress.answers_revised + 1),
+        "lessons": lessons.from_revised_answer(state.lessons, event.reason),
+    }
 
 
 def _failed(_: RunState, event: ev.ModelFailed | ev.RunFailed) -> Changes:
