@@ -90,7 +90,7 @@ class MissingExtraError(GatewayError, ModelUnavailableError):
 
     def __init__(self, distribution: str, extra: str) -> None:
         super().__init__(
-            f"{distribution!r} is not installed; `pip install {distribution}` or the extra [{extra}] of agent-gateway brings it"
+            f"{distribution!r} is not installed; it comes with agent-gateway[{extra}], or by `pip install {distribution}`"
         )
         self.distribution = distribution
         self.extra = extra
