@@ -5,10 +5,10 @@ import pytest
 
 from agent_core import events as ev
 from agent_core.chat import Completion
-from agent_core.drive import _turn_event
 from agent_core.errors import IllegalEventError
 from agent_core.messages import FinishReason, assistant
 from agent_core.policy import Decision, Verdict
+from agent_core.proposal import Proposal
 from agent_core.state import Phase
 from agent_core.testing import InMemoryJournal, ScriptedModel, ScriptedTools, answer, call
 from agent_core.testing.models import calls
@@ -63,16 +63,16 @@ async def test_a_failed_call_blocks_only_what_waits_for_it(runner_of):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "final", "kind"),
+    ("message", "plan", "final", "kind"),
     [
-        (TurnOutcome(message=assistant("hi"), model="m"), False, ev.ModelAnswered),
-        (TurnOutcome(message=PLAN, model="m"), False, ev.ToolsCalled),
-        (TurnOutcome(message=PLAN, model="m", after=AFTER), False, ev.PlanProposed),
-        (TurnOutcome(message=PLAN, model="m", after=AFTER), True, ev.ModelAnswered),
+        (assistant("hi"), None, False, ev.ModelAnswered),
+        (PLAN, None, False, ev.ToolsCalled),
+        (PLAN, Proposal(calls=(), after={}), False, ev.PlanProposed),
+        (PLAN, Proposal(calls=(), after={}), True, ev.ModelAnswered),
     ],
 )
-def test_the_event_of_a_turn(outcome, final, kind):
-    event = _turn_event(outcome, 1.0, final=final)
+def test_the_event_of_a_turn(message, plan, final, kind):
+    event = TurnOutcome(message=message, model="m").event(1.0, final=final, plan=plan)
     assert type(event) is kind
     if final:
         assert event.message.tool_calls == ()

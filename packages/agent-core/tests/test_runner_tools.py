@@ -181,7 +181,7 @@ async def test_calls_without_ids_or_with_the_same_id_get_their_own(runner_of):
 
 @pytest.mark.parametrize("turns", [1, 3])
 async def test_every_turn_may_call_tools(turns, runner_of):
-    model = ScriptedModel([call("t") for _ in range(turns)] + [answer("done")])
-    state = await runner_of(model, {"t": lambda: "ok"}).run("go")
+    model = ScriptedModel([call("t", {"n": n}) for n in range(turns)] + [answer("done")])
+    state = await runner_of(model, {"t": lambda n: "ok"}).run("go")
     assert state.spent.turns == turns + 1
     assert state.spent.tool_calls == turns

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from contextlib import aclosing, suppress
 
 import anyio
-import msgspec
 from msgspec.structs import replace
 
 from agent_core import effects as eff
 from agent_core import events as ev
-from agent_core import planning, reflexion
+from agent_core import judging, planning, proposal
+from agent_core.adapters import Adapters
 from agent_core.chat import Completion, ModelRequest
 from agent_core.errors import (
     IllegalEventError,
@@ -24,19 +24,8 @@ from agent_core.errors import (
 )
 from agent_core.limits import is_over_calls, seconds_left
 from agent_core.messages import Message
-from agent_core.policy import Policy, Verdict
-from agent_core.ports import (
-    ChatModel,
-    Clock,
-    HydrateRequest,
-    Ids,
-    Journal,
-    Memory,
-    Observer,
-    StoredEvent,
-    ToolContext,
-    ToolRunner,
-)
+from agent_core.policy import Verdict
+from agent_core.ports import HydrateRequest, Observer, StoredEvent, ToolContext
 from agent_core.state import Phase, RunState
 from agent_core.tool_modes import TOOL_MODES, TurnOutcome, TurnView
 from agent_core.tools import ToolCall, ToolResult, ToolSpec
@@ -47,19 +36,6 @@ TIMED = frozenset({Phase.REASONING, Phase.DISPATCHING})
 """Phases that the run's time ends; the others are short, and lose what they did if they are cut."""
 LAST_TURN_S = 60.0
 """How long the last turn may take once the run's time is up."""
-
-
-class Adapters(msgspec.Struct, frozen=True, kw_only=True):
-    """What a runner was given for each port."""
-
-    model: ChatModel
-    tools: ToolRunner
-    memory: Memory
-    journal: Journal
-    policy: Policy
-    clock: Clock
-    ids: Ids
-    observers: Sequence[Observer] = ()
 
 
 class Drive:
@@ -121,12 +97,7 @@ class Drive:
                 )
             )
         else:
-            await self.commit(self._at_limit("wall_time_s"))
-
-    def _at_limit(self, limit: str) -> ev.Event:
-        if self.state.limits.last_turn:
-            return ev.LimitReached(at=self._now(), limit=limit)
-        return ev.RunFailed(at=self._now(), code="limit_reached", reason=f"the limit on {limit} was reached")
+            await self.commit(judging.at_limit(self.state.limits, "wall_time_s", self._now()))
 
     def _over_limit(self, call: ToolCall, why: str) -> ev.ToolFailed:
         content = f"The run is over a limit: {why}. Answer with what you have."
@@ -149,6 +120,8 @@ class Drive:
             case eff.StoreOutcome():
                 await self._adapters.memory.remember(self.state)
                 await self.commit(ev.OutcomeStored(at=self._now()))
+            case eff.JudgeResults() | eff.CheckAnswer() if self._adapters.critic is not None:
+                await self.commit(await judging.by_critic(self._adapters.critic, self._adapters, self.state))
             case eff.JudgeResults() | eff.CheckAnswer() | eff.ConcludeAtLimit():
                 await self.commit()
             case eff.AwaitDecision():
@@ -186,22 +159,10 @@ class Drive:
             with suppress(StaleCompletionError, IllegalEventError):
                 state = evolve(state, event)
                 steps.append((event, state))
-        while (verdict := self._verdict(state)) is not None:
+        while (verdict := judging.by_rule(self._adapters, state)) is not None:
             state = evolve(state, verdict)
             steps.append((verdict, state))
         return steps
-
-    def _verdict(self, state: RunState) -> ev.Event | None:
-        """What follows from the state alone."""
-        match owed(state):
-            case (eff.JudgeResults(),):
-                return reflexion.judge_results(state, self._now())
-            case (eff.CheckAnswer(),):
-                return reflexion.check_answer(state, self._now())
-            case (eff.ConcludeAtLimit(limit=limit),):
-                return self._at_limit(limit)
-            case _:
-                return None
 
     async def read_commands(self) -> None:
         """Take in what others appended. Anything but a command means that another runner drives this run.
@@ -249,12 +210,15 @@ class Drive:
         state, adapters = self.state, self._adapters
         query = state.input.text if state.input else ""
         offers = () if effect.final else await adapters.tools.specs(query)
+        if adapters.planning:
+            offers = proposal.with_plan(offers)
         view = TurnView(
             messages=state.messages,
             offers=offers,
             profile=adapters.model.profile,
             turn=effect.turn,
             instructions=state.instructions,
+            answer_schema=state.answer_schema,
         )
         turn = TOOL_MODES[view.profile.tool_mode](view)
         try:
@@ -263,9 +227,19 @@ class Drive:
                 ask = turn.send(await self._ask(ask.request, visible=ask.visible))
         except StopIteration as stop:
             outcome: TurnOutcome = stop.value
-            await self.commit(_turn_event(outcome, self._now(), final=effect.final))
+            read = self._plan(outcome.message)
+            plan = read if isinstance(read, proposal.Proposal) else None
+            await self.commit(outcome.event(self._now(), final=effect.final, plan=plan))
         except ModelRefusedError as error:
             await self.commit(ev.ModelFailed(at=self._now(), code="refused", reason=str(error)))
+
+    def _plan(self, message: Message) -> proposal.Proposal | str:
+        """The plan that a message proposes, or what is wrong with it; empty: none."""
+        if not self._adapters.planning:
+            return ""
+        return proposal.read(
+            message, lambda name: self._adapters.tools.spec(name) is not None, self.state.finished
+        )
 
     async def _ask(self, request: ModelRequest, *, visible: bool) -> Completion:
         async with aclosing(self._adapters.model.stream(request)) as stream:
@@ -281,6 +255,10 @@ class Drive:
 
     async def _execute(self, effect: eff.ExecuteTool) -> None:
         call = self.state.calls[effect.tool_call_id].call
+        fault = self._fault(effect.tool_call_id)
+        if fault is not None:
+            await self.commit(fault)
+            return
         spec = self._adapters.tools.spec(call.name)
         if spec is not None:
             refusal = self._refusal(effect, spec, call)
@@ -294,6 +272,21 @@ class Drive:
         result = await self._run_tool(call, effect)
         back = ev.ToolFailed if result.is_error else ev.ToolReturned
         await self.commit(back(at=self._now(), result=result))
+
+    def _fault(self, tool_call_id: str) -> ev.ToolFailed | None:
+        """Why a call of a plan, or one that proposes a plan, cannot be made; None: it can."""
+        state = self.state.calls[tool_call_id]
+        if state.unresolved:
+            failed = planning.failed_call(state, "unresolved_reference", state.unresolved)
+        elif self._adapters.planning and state.call.name == proposal.NAME:
+            fault = self._plan(
+                Message(role="assistant", parts=tuple(one.call for one in self.state.calls.values()))
+            )
+            reason = fault if isinstance(fault, str) else "The tools have changed; propose the plan again."
+            failed = planning.failed_call(state, "invalid_plan", reason)
+        else:
+            return None
+        return None if failed.result is None else ev.ToolFailed(at=self._now(), result=failed.result)
 
     def _refusal(self, effect: eff.ExecuteTool, spec: ToolSpec, call: ToolCall) -> ev.Event | None:
         """Why this call is not made now, as the event that says so; None lets it run."""
@@ -333,23 +326,3 @@ class Drive:
         except Exception as error:  # noqa: BLE001  # a broken tool runner must not take its siblings' results along
             content = f"The tool crashed: {type(error).__name__}: {error}"
             return ToolResult(tool_call_id=call.tool_call_id, content=content, error="crashed")
-
-
-def _turn_event(outcome: TurnOutcome, at: float, *, final: bool) -> ev.Event:
-    message, calls = outcome.message, outcome.message.tool_calls
-    if calls and final:  # offered no tools, it called one all the same: its words are the answer
-        parts = tuple(part for part in message.parts if not isinstance(part, ToolCall))
-        message = Message(role=message.role, parts=parts)
-    if final or not calls:
-        return ev.ModelAnswered(
-            at=at,
-            message=message,
-            model=outcome.model,
-            usage=outcome.usage,
-            finish_reason=outcome.finish_reason,
-        )
-    if outcome.after is not None:
-        return ev.PlanProposed(
-            at=at, message=message, model=outcome.model, usage=outcome.usage, after=outcome.after
-        )
-    return ev.ToolsCalled(at=at, message=message, model=outcome.model, usage=outcome.usage)

@@ -10,6 +10,7 @@ import msgspec
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
 from agent_core.events import Event
 from agent_core.messages import Message
+from agent_core.reflexion import Judgement
 from agent_core.state import RunState
 from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
 
@@ -92,6 +93,18 @@ class Memory(Protocol):
 
     async def remember(self, outcome: RunState) -> None:
         """Keep the outcome of a run that has its answer."""
+        ...
+
+
+class Critic(Protocol):
+    """Looks at what the rules let pass. One that fails or takes too long has said nothing: the run goes on."""
+
+    async def judge(self, state: RunState) -> Judgement:
+        """The verdict on the results that are back: `planning.unjudged(state.calls)`."""
+        ...
+
+    async def check(self, state: RunState) -> Judgement:
+        """The verdict on `state.answer`."""
         ...
 
 

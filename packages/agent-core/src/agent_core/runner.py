@@ -8,15 +8,18 @@ import anyio
 from msgspec.structs import replace
 
 from agent_core import events as ev
+from agent_core.adapters import Adapters
 from agent_core.chat import Delta
 from agent_core.divergence import Divergence, diverge
-from agent_core.drive import Adapters, Drive
+from agent_core.drive import Drive
 from agent_core.errors import ConfigurationError, IllegalEventError, JournalConflictError, RunNotFoundError
 from agent_core.feed import Feed
+from agent_core.json_types import JsonObject
 from agent_core.limits import Limits
 from agent_core.messages import Message, user
 from agent_core.policy import Policy, Rules
-from agent_core.ports import ChatModel, Clock, Ids, Journal, Memory, Observer, StoredEvent, ToolRunner
+from agent_core.ports import ChatModel, Clock, Critic, Ids, Journal, Memory, Observer, StoredEvent, ToolRunner
+from agent_core.reflexion import DEFAULT, AnswerCheck, Reflexion
 from agent_core.sessions import SessionOrder
 from agent_core.state import RunState
 from agent_core.system import SystemClock, SystemIds
@@ -37,7 +40,19 @@ class Runner:
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         ids: Ids | None = None,
+        planning: bool = False,
+        reflexion: Reflexion = DEFAULT,
+        escalate: bool = True,
+        critic: Critic | None = None,
+        answer_check: AnswerCheck | None = None,
     ) -> None:
+        """Bring the ports together.
+
+        With `planning` the model is offered the tool `plan` (see `proposal`). `reflexion` says how strictly results and
+        answers are looked at, `escalate` whether a person can be asked about a result; else the run ends with a last
+        turn. A `critic` looks at what the rules let pass. `answer_check` holds answers against the schema of their run;
+        without it they must only be JSON.
+        """
         self.adapters = Adapters(
             model=model,
             tools=tools,
@@ -47,6 +62,11 @@ class Runner:
             clock=clock or SystemClock(),
             ids=ids or SystemIds(),
             observers=observers,
+            planning=planning,
+            reflexion=reflexion,
+            escalate=escalate,
+            critic=critic,
+            answer_check=answer_check,
         )
         self._driven: dict[str, set[Drive]] = {}
         self._name = self.adapters.ids.new("writer")
@@ -67,9 +87,12 @@ class Runner:
         session_id: str = "",
         instructions: str = "",
         limits: Limits | None = None,
+        answer_schema: JsonObject | None = None,
         observers: Sequence[Observer] = (),
     ) -> str:
         """Journal a new run and return its id. Nothing is performed yet: see `drive`.
+
+        With an `answer_schema` (JSON schema, draft 2020-12) the answer is JSON that fits it, or the run fails.
 
         Raises:
             JournalUnavailableError: the storage failed; there is no such run.
@@ -83,6 +106,7 @@ class Runner:
             model=self.adapters.model.profile.name,
             instructions=instructions,
             limits=limits or Limits(),
+            answer_schema=answer_schema,
         )
         await self._drive(RunState(run_id=run_id), observers).commit(event)
         return run_id
@@ -135,9 +159,16 @@ class Runner:
         session_id: str = "",
         instructions: str = "",
         limits: Limits | None = None,
+        answer_schema: JsonObject | None = None,
     ) -> RunState:
         """`start` and `drive` in one."""
-        run_id = await self.start(prompt, session_id=session_id, instructions=instructions, limits=limits)
+        run_id = await self.start(
+            prompt,
+            session_id=session_id,
+            instructions=instructions,
+            limits=limits,
+            answer_schema=answer_schema,
+        )
         return await self.drive(run_id)
 
     @asynccontextmanager

@@ -22,14 +22,16 @@ MAX_SHOTS = 6
 def constrained(view: TurnView) -> Turn:
     """One question, held to the union of the offered tools and an answer; without tools, a free answer."""
     if not view.offers:
-        completion = yield Ask(request=ModelRequest(messages=readable(view.conversation())))
+        shape = None if view.answer_schema is None else JsonSchema(schema=view.answer_schema)
+        request = ModelRequest(messages=readable(view.conversation()), constraint=shape)
+        completion = yield Ask(request=request)
         return _outcome(completion, completion.message)
     request = ModelRequest(
         messages=readable(view.conversation(_preface(view.offers))),
-        constraint=JsonSchema(schema=_union(view.offers), name="tool_or_answer"),
+        constraint=JsonSchema(schema=_union(view.offers, view.answer_schema), name="tool_or_answer"),
     )
     completion = yield Ask(request=request, visible=False)
-    return _outcome(completion, _parsed(completion.message.text, view.turn))
+    return _outcome(completion, _parsed(completion.message.text, view))
 
 
 def _outcome(completion: Completion, message: Message) -> TurnOutcome:
@@ -41,11 +43,12 @@ def _outcome(completion: Completion, message: Message) -> TurnOutcome:
     )
 
 
-def _union(offers: Sequence[ToolOffer]) -> JsonObject:
+def _union(offers: Sequence[ToolOffer], answer_schema: JsonObject | None) -> JsonObject:
     calls: list[JsonObject] = [
         _closed({"tool": {"const": offer.spec.name}, "arguments": offer.spec.parameters}) for offer in offers
     ]
-    answer = _closed({"answer": {"type": "string", "minLength": 1, "maxLength": MAX_ANSWER_CHARS}})
+    text: JsonObject = {"type": "string", "minLength": 1, "maxLength": MAX_ANSWER_CHARS}
+    answer = _closed({"answer": text if answer_schema is None else answer_schema})
     return {"anyOf": [*calls, answer]}
 
 
@@ -82,16 +85,18 @@ def _shots(offers: Sequence[ToolOffer]) -> Iterator[str]:
 class _Reply(msgspec.Struct):
     tool: str = ""
     arguments: dict[str, object] = {}
-    answer: str = ""
+    answer: object = ""
 
 
-def _parsed(text: str, turn: int) -> Message:
+def _parsed(text: str, view: TurnView) -> Message:
     """The reply as a message; text that is no such object (cut off at the token limit) stands as the answer."""
     try:
         reply = msgspec.json.decode(text, type=_Reply)
     except msgspec.DecodeError:
         return assistant(text)
-    if not reply.tool:
-        return assistant(reply.answer or text)
-    call = ToolCall(tool_call_id=f"call_{turn}", name=reply.tool, arguments=reply.arguments)
-    return Message(role="assistant", parts=(call,))
+    if reply.tool:
+        call = ToolCall(tool_call_id=f"call_{view.turn}", name=reply.tool, arguments=reply.arguments)
+        return Message(role="assistant", parts=(call,))
+    if view.answer_schema is not None and reply.answer != "":
+        return assistant(msgspec.json.encode(reply.answer).decode())
+    return assistant(reply.answer if isinstance(reply.answer, str) and reply.answer else text)

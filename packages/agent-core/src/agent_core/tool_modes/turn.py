@@ -6,8 +6,11 @@ from typing import TypeAlias
 
 import msgspec
 
+from agent_core import events as ev
 from agent_core.chat import Completion, ModelProfile, ModelRequest
+from agent_core.json_types import JsonObject
 from agent_core.messages import FinishReason, Message, Text, Usage, assistant, system, user
+from agent_core.proposal import Proposal
 from agent_core.tools import ToolCall, ToolOffer
 
 
@@ -21,11 +24,17 @@ class TurnView(msgspec.Struct, frozen=True, kw_only=True):
     profile: ModelProfile
     turn: int
     instructions: str = ""
+    answer_schema: JsonObject | None = None
 
     def conversation(self, *preface: str) -> tuple[Message, ...]:
         """The messages behind one system message of the instructions and `preface`."""
-        head = "\n\n".join(text for text in (self.instructions, *preface) if text)
+        head = "\n\n".join(text for text in (self.instructions, *preface, self._shape()) if text)
         return (system(head), *self.messages) if head else tuple(self.messages)
+
+    def _shape(self) -> str:
+        if self.answer_schema is None:
+            return ""
+        return f"Your answer must be one JSON value that fits this JSON schema, and nothing else:\n{json.dumps(self.answer_schema)}"
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +52,37 @@ class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     usage: Usage = Usage()
     finish_reason: FinishReason = FinishReason.STOP
-    after: dict[str, tuple[str, ...]] | None = None
-    """Given for a plan: which call waits for which."""
+
+    def event(self, at: float, *, final: bool, plan: Proposal | None = None) -> ev.Event:
+        """The turn as an event.
+
+        Args:
+            at: When it ended, in seconds since the epoch.
+            final: It was the last turn, in which no tool was offered.
+            plan: The plan that the message proposes, where it proposes one without a fault.
+        """
+        message, calls = self.message, self.message.tool_calls
+        if calls and final:  # offered no tools, it called one all the same: its words are the answer
+            parts = tuple(part for part in message.parts if not isinstance(part, ToolCall))
+            message = Message(role=message.role, parts=parts)
+        if final or not calls:
+            return ev.ModelAnswered(
+                at=at,
+                message=message,
+                model=self.model,
+                usage=self.usage,
+                finish_reason=self.finish_reason,
+            )
+        if plan is not None:
+            return ev.PlanProposed(
+                at=at,
+                message=message,
+                model=self.model,
+                usage=self.usage,
+                calls=plan.calls,
+                after=dict(plan.after),
+            )
+        return ev.ToolsCalled(at=at, message=message, model=self.model, usage=self.usage)
 
 
 Turn: TypeAlias = Generator[Ask, Completion, TurnOutcome]
