@@ -1,6 +1,8 @@
-"""Shared by every test: one event loop backend."""
+"""Shared by every test: one event loop backend, and conformance suites whose assertions explain themselves."""
 
 import pytest
+
+pytest.register_assert_rewrite("agent_core.testing.conformance")
 
 
 @pytest.fixture
