@@ -1,6 +1,7 @@
 """One event of every type, one state in every phase, and a runner over fakes."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,7 @@ def runner_of() -> Callable[..., Runner]:
         journal: Journal | None = None,
         policy: Policy | None = None,
         observers: Sequence[Observer] = (),
+        **decides: Any,
     ) -> Runner:
         return Runner(
             model=ScriptedModel(model) if isinstance(model, Sequence) else model,
@@ -122,6 +124,7 @@ def runner_of() -> Callable[..., Runner]:
             observers=observers,
             clock=VirtualClock(),
             ids=SequentialIds(),
+            **decides,
         )
 
     return build

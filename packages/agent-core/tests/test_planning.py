@@ -1,10 +1,13 @@
 """A plan as a graph: what is ready, what can never run, what is wrong with a proposal."""
 
+import json
+
 import pytest
+from msgspec.structs import replace
 
 from agent_core import planning
 from agent_core.planning import CallState, CallStatus
-from agent_core.tools import ToolCall, ToolResult
+from agent_core.tools import Label, ToolCall, ToolResult
 
 OPEN, STARTED, ASKED = CallStatus.OPEN, CallStatus.STARTED, CallStatus.ASKED
 RETURNED, FAILED = CallStatus.RETURNED, CallStatus.FAILED
@@ -110,6 +113,11 @@ FAULT_CASES = {
     "waits for a stranger": (["a"], {"a": ("x",)}, "The plan refers to 'x', which is no call in it."),
     "a stranger waits": (["a"], {"x": ("a",)}, "The plan refers to 'x', which is no call in it."),
     "waits for itself": (["a"], {"a": ("a",)}, "The plan waits for itself: a -> a."),
+    "more than allowed": (
+        [str(number) for number in range(planning.MAX_NODES + 1)],
+        {},
+        "The plan has 65 calls; 64 are allowed.",
+    ),
 }
 
 
@@ -123,3 +131,130 @@ def test_a_circle_is_named():
     assert planning.fault(calls, {"a": ("c",), "b": ("a",), "c": ("b",)}).startswith(
         "The plan waits for itself: "
     )
+
+
+def ref(key, path=None):
+    return {"$ref": key} if path is None else {"$ref": key, "path": path}
+
+
+def node(key, name="t", **arguments):
+    return ToolCall(tool_call_id=key, name=name, arguments=arguments)
+
+
+REFERENCE_FAULTS = {
+    "to a call of the plan": ([node("a"), node("b", x=ref("a"))], ""),
+    "to a call of an earlier plan": ([node("b", x=[{"y": ref("old", "z")}])], ""),
+    "dangling": ([node("b", x=ref("x"))], "The plan refers to 'x', which is no call in it."),
+    "to itself": ([node("a", x=ref("a"))], "The plan waits for itself: a -> a."),
+    "malformed": (
+        [node("a"), node("b", x={"$ref": "a", "as": "text"})],
+        "The call 'b' of the plan cannot be read: a reference is",
+    ),
+}
+
+
+@pytest.mark.parametrize(("calls", "reason"), REFERENCE_FAULTS.values(), ids=REFERENCE_FAULTS.keys())
+def test_the_fault_of_references(calls, reason):
+    found = planning.fault(calls, {}, ["old"])
+    assert found.startswith(reason)
+    assert bool(found) is bool(reason)
+
+
+def finished(call, content):
+    result = ToolResult(tool_call_id=call.tool_call_id, content=content, labels=(Label.RETURNS_UNTRUSTED,))
+    return CallState(call=call, status=RETURNED, judged=True, result=result)
+
+
+def test_a_plan_waits_for_what_it_refers_to_and_for_what_it_says():
+    calls = planning.begun([node("c", x=ref("a")), node("b"), node("a")], {"c": ("b",)}, {})
+    assert {key: call.after for key, call in calls.items()} == {"c": ("b", "a"), "b": (), "a": ()}
+    assert (calls["c"].sources, calls["c"].is_bound) == (("a",), False)
+    assert keys(planning.ready(calls)) == ["b", "a"]
+
+
+def test_a_result_that_counts_is_filled_in_once():
+    calls = planning.begun([node("a"), node("b", x=ref("a"), y=ref("a", "n.0"))], {}, {})
+    tricky = '{"n": [{"$ref": "b"}]}'
+    calls["a"] = replace(calls["a"], status=RETURNED, result=ToolResult(tool_call_id="a", content=tricky))
+    calls = planning.judged(calls, {})
+    assert calls["b"].call.arguments == {"x": {"n": [ref("b")]}, "y": ref("b")}
+    assert planning.judged(calls, {})["b"] == calls["b"]
+    assert keys(planning.ready(calls)) == ["b"]
+
+
+def test_a_reference_that_leads_nowhere_is_noted():
+    calls = planning.begun([node("b", x=ref("old", "z"))], {}, {"old": finished(node("old"), "text")})
+    assert "nothing at 'z'" in calls["b"].unresolved
+    assert calls["b"].call.arguments == {"x": ref("old", "z")}
+    assert calls["b"].is_bound
+
+
+def test_a_call_that_succeeded_is_not_made_again_if_nothing_of_it_changed():
+    old = {
+        "a": finished(node("a", x=1), "5"),
+        "b": finished(node("b", x=5), "b"),
+        "c": finished(node("c", x=1), "c"),
+    }
+    again = [node("n"), node("b", x=ref("a")), node("a", x=1), node("c", x=2), node("d", x=ref("n"))]
+    calls = planning.begun(again, {}, old)
+    assert list(calls) == ["b", "a", "n", "c", "d"]
+    assert [key for key, call in calls.items() if call.judged] == ["b", "a"]
+    assert keys(planning.ready(calls)) == ["n", "c"]
+
+
+def test_a_call_is_made_again_where_what_it_waits_for_is():
+    old = {"a": finished(node("a", x=1), "5"), "b": finished(node("b", x=5), "b")}
+    calls = planning.begun([node("a", x=2), node("b", x=ref("a"))], {}, old)
+    assert not any(call.judged for call in calls.values())
+    assert planning.begun([node("b", x=ref("a", "z"))], {}, old)["b"].unresolved
+
+
+def test_a_plan_with_a_fault_has_failed_from_the_beginning():
+    calls = planning.begun([node("a", x=ref("b")), node("b", x=ref("a"))], {}, {})
+    assert [call.result.error for call in calls.values()] == ["invalid_plan", "invalid_plan"]
+    assert keys(planning.unjudged(calls)) == ["a", "b"]
+
+
+def test_finished_calls_are_kept_up_to_a_number_the_newest_last():
+    old = {str(number): finished(node(str(number)), "") for number in range(planning.MAX_FINISHED)}
+    kept = planning.kept(
+        old, {"5": finished(node("5"), "new"), "x": finished(node("x"), ""), **plan(("f", FAILED))}
+    )
+    assert list(kept)[-2:] == ["5", "x"]
+    assert kept["5"].result.content == "new"
+    assert len(kept) == planning.MAX_FINISHED
+    assert "f" not in kept
+
+
+def test_the_summary_of_a_plan_says_what_each_call_came_to():
+    long = finished(node("long"), "x" * 5_000)
+    calls = {
+        "text": finished(node("text"), "plain"),
+        "json": finished(node("json"), '{"n": [1]}'),
+        "long": long,
+        "user": replace(finished(node("user"), "ok"), sources=("long", "text")),
+        **plan(("bad", FAILED)),
+    }
+    summary = planning.summary("p", calls)
+    outcomes = json.loads(summary.content)
+    assert outcomes["text"] == {"result": "plain"}
+    assert outcomes["json"] == {"result": {"n": [1]}}
+    assert (len(outcomes["long"]["result"]), outcomes["long"]["characters"]) == (1_001, 5_000)
+    assert outcomes["bad"] == {"error": "", "reason": "bad"}
+    assert (summary.tool_call_id, summary.error, summary.labels) == ("p", "", (Label.RETURNS_UNTRUSTED,))
+
+
+@pytest.mark.parametrize(
+    ("codes", "error"), [(["a", "a"], "a"), (["a", "b"], "plan_failed"), ([], "plan_failed")]
+)
+def test_a_plan_of_which_nothing_succeeded_is_an_error(codes, error):
+    calls = {
+        str(number): planning.failed_call(CallState(call=node(str(number))), code, "no")
+        for number, code in enumerate(codes)
+    }
+    assert planning.summary("p", calls).error == error
+
+
+def test_a_failed_call_without_a_result_has_no_words():
+    calls = {"a": CallState(call=node("a"), status=FAILED)}
+    assert json.loads(planning.summary("p", calls).content) == {"a": {"error": "", "reason": ""}}
