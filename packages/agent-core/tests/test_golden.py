@@ -49,6 +49,15 @@ FACTS = {
         "tokens": 147,
         "turns": 2,
     },
+    "plan_with_references": {
+        "phase": Phase.DONE,
+        "answer": "done",
+        "seq": 19,
+        "calls": {"p3": FAILED},
+        "errors": ["", "", "invalid_plan"],
+        "tokens": 17,
+        "turns": 4,
+    },
     "limit_reached": {
         "phase": Phase.DONE,
         "answer": "what I have",
@@ -106,3 +115,13 @@ def test_details_of_the_golden_journals():
     planned = replay("", [decode(line) for line in lines_of("plan_with_a_blocked_call")])
     assert planned.usage.cost_usd == 0.75
     assert planned.spent.wall_time_s == 4.0
+    referring = replay("", [decode(line) for line in lines_of("plan_with_references")])
+    assert [call.call.arguments for call in referring.finished.values()] == [
+        {"to": "ann@x"},
+        {"q": "ann"},
+        {"v": "ann@x", "w": {"mails": ["ann@x"]}},
+    ]
+    assert referring.spent.tool_calls == 7
+    assert [lesson.fixed_by for lesson in referring.lessons if lesson.tool == "echo"] == [
+        '{"v":"ann@x","w":{"mails":["ann@x"]}}'
+    ]

@@ -53,6 +53,7 @@ from agent_core.policy import ALLOWED, Decision, Policy, Rules, Verdict
 from agent_core.ports import (
     ChatModel,
     Clock,
+    Critic,
     HydrateRequest,
     Ids,
     Journal,
@@ -63,6 +64,7 @@ from agent_core.ports import (
     ToolContext,
     ToolRunner,
 )
+from agent_core.reflexion import AnswerCheck, Finding, Judgement, Reflexion
 from agent_core.state import Phase, RunState
 from agent_core.tools import Label, ToolCall, ToolExample, ToolOffer, ToolResult, ToolSpec
 from agent_core.transitions import TRANSITIONS, evolve, owed, replay, step
@@ -90,6 +92,7 @@ __all__ = [
     "ALLOWED",
     "TRANSITIONS",
     "AgentError",
+    "AnswerCheck",
     "ApprovalDenied",
     "ApprovalGranted",
     "ChatModel",
@@ -100,9 +103,11 @@ __all__ = [
     "ConfigurationError",
     "Constraint",
     "ContextTooLongError",
+    "Critic",
     "Decision",
     "Delta",
     "Event",
+    "Finding",
     "FinishReason",
     "Grammar",
     "HydrateRequest",
@@ -114,6 +119,7 @@ __all__ = [
     "JournalError",
     "JournalUnavailableError",
     "JsonSchema",
+    "Judgement",
     "Label",
     "Limits",
     "Memory",
@@ -130,6 +136,7 @@ __all__ = [
     "ProtocolError",
     "Reasoning",
     "ReasoningDelta",
+    "Reflexion",
     "Role",
     "Rules",
     "RunCancelled",
