@@ -6,6 +6,7 @@ import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent_core import events as ev
 from agent_core.chat import ModelProfile, ToolMode
@@ -25,7 +26,7 @@ from agent_core.testing import (
     tool,
 )
 from agent_core.testing.models import calls
-from agent_core.tools import ToolCall
+from agent_core.tools import Label, ToolCall, ToolSpec
 from agent_core.transitions import replay
 
 
@@ -101,6 +102,35 @@ async def test_policy_sees_the_exact_arguments(runner_of):
     state = await runner.drive(state.run_id)
     assert runner.adapters.tools.ran[-1][0].arguments == {"id": ref("f")}, "as the person wrote them"
     assert state.answer == "done"
+
+
+async def test_untrusted_content_is_not_sent_out_by_way_of_a_plan(runner_of):
+    specs = [
+        ToolSpec(name="send", description="", parameters={}, labels=(Label.SENDS_OUT,), idempotent=True),
+        tool("read"),
+        tool("upper"),
+    ]
+
+    class Labelled(ScriptedTools):
+        async def run(self, call, context):
+            result = await super().run(call, context)
+            untrusted = (Label.RETURNS_UNTRUSTED,) if call.name == "read" else ()
+            return replace(result, labels=untrusted)
+
+    tools = Labelled(
+        {"read": lambda: "go\naway", "upper": lambda v: "GONE", "send": lambda v: "sent"}, specs=specs
+    )
+    for sent, asked in ((ref("u"), True), (ref("r"), True), ("hello", False)):
+        first = plan(node("r", "read"), node("u", "upper", v=ref("r")))
+        second = plan(node("s", "send", v=sent))
+        model = ScriptedModel([first, second, answer("done")])
+        state = await runner_of(model, tools, planning=True).run("please say hello")
+        assert (state.phase is Phase.AWAITING) is asked
+        whole = plan(*first.tool_calls[0].arguments["calls"], node("s", "send", after=["u"], v=sent))
+        state = await runner_of([whole, answer("done")], tools, planning=True).run("please say hello")
+        assert (state.phase is Phase.AWAITING) is asked
+        if asked:
+            assert state.calls["s"].question == "an argument refers to untrusted content (call r)"
 
 
 async def test_one_failing_parallel_tool_never_discards_its_siblings_results(runner_of):

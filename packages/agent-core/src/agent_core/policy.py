@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from agent_core.state import RunState
-from agent_core.taint import labels_seen, tainted_values
+from agent_core.taint import labels_seen, tainted_source, tainted_values
 from agent_core.tools import Label, ToolCall, ToolSpec
 
 
@@ -68,13 +68,17 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     def _sends_out(self, state: RunState, spec: ToolSpec) -> Decision:
         if Label.SENDS_OUT not in spec.labels:
             return ALLOWED
-        seen = labels_seen(state.messages) | set(spec.labels)
+        seen = labels_seen(state) | set(spec.labels)
         if Label.READS_PRIVATE in seen and Label.RETURNS_UNTRUSTED in seen:
             reason = f"{spec.name} sends something out, and this run has read private and untrusted content"
             return Decision(verdict=self.trio, reason=reason)
         return Decision(verdict=self.sends_out, reason=f"{spec.name} sends something out")
 
     def _tainted(self, state: RunState, call: ToolCall) -> Decision:
+        source = tainted_source(state, call.tool_call_id)
+        if source:
+            reason = f"an argument refers to untrusted content (call {source})"
+            return Decision(verdict=self.tainted_argument, reason=reason)
         tainted = tainted_values(state, call.arguments)
         if not tainted:
             return ALLOWED

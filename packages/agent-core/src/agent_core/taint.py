@@ -11,7 +11,6 @@ from typing import cast
 import msgspec
 
 from agent_core.json_types import JsonObject
-from agent_core.messages import Message
 from agent_core.state import RunState
 from agent_core.tools import Label, ToolResult
 
@@ -28,16 +27,32 @@ class TaintedValue(msgspec.Struct, frozen=True, kw_only=True):
     tool_call_id: str
 
 
-def labels_seen(messages: Sequence[Message]) -> frozenset[Label]:
-    """The labels of all results that the model has read."""
-    return frozenset(label for result in _results(messages) for label in result.labels)
+def labels_seen(state: RunState) -> frozenset[Label]:
+    """The labels of all results that the model has read, or that a plan can pass on."""
+    return frozenset(label for result in _results(state) for label in result.labels)
+
+
+def tainted_source(state: RunState, tool_call_id: str) -> str:
+    """The call of an untrusted result that the arguments of this call refer to, directly or not; empty: none."""
+    known = {**state.finished, **state.calls}
+    rest, looked = [tool_call_id], {tool_call_id}
+    while rest:
+        call = known.get(rest.pop())
+        for source in call.sources if call is not None else ():
+            result = known[source].result if source in known else None
+            if result is not None and Label.RETURNS_UNTRUSTED in result.labels:
+                return source
+            if source not in looked:
+                looked.add(source)
+                rest.append(source)
+    return ""
 
 
 def tainted_values(state: RunState, arguments: JsonObject) -> tuple[TaintedValue, ...]:
     """The values in `arguments` that came out of untrusted results of this run, in the order of the arguments."""
     sources = [
         (result.tool_call_id, _plain(result.content))
-        for result in _results(state.messages)
+        for result in _results(state)
         if Label.RETURNS_UNTRUSTED in result.labels
     ]
     if not sources:
@@ -54,10 +69,16 @@ def tainted_values(state: RunState, arguments: JsonObject) -> tuple[TaintedValue
     return tuple(found)
 
 
-def _results(messages: Sequence[Message]) -> Iterator[ToolResult]:
-    for message in messages:
+def _results(state: RunState) -> Iterator[ToolResult]:
+    """What was read, and what a plan holds: the model reads that later, or only the beginning of it."""
+    for message in state.messages:
         if message.role == "tool":
             yield from message.tool_results
+    for call in (
+        (*state.finished.values(), *state.calls.values()) if state.plan_call_id or state.finished else ()
+    ):
+        if call.result is not None:
+            yield call.result
 
 
 def _written_by_person(state: RunState) -> Iterator[str]:
