@@ -1,3 +1,4 @@
+import asyncio
 import inspect
 
 import httpx
@@ -55,3 +56,35 @@ async def test_addresses_that_lead_nowhere(url: str, kind: type[Exception]) -> N
         async with transport.send(HttpCall(url=url, where="openai:m", headers={})):
             pass
     await transport.aclose()
+
+
+@pytest.mark.parametrize(("silent", "works"), [(1, True), (2, False)])
+async def test_a_server_that_hangs_up_without_a_word_is_asked_once_more(silent: int, works: bool) -> None:
+    """As one does that closes an idle connection in the moment in which it is used again."""
+    asked = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        await reader.readuntil(b"\r\n\r\n")
+        asked += 1
+        if asked > silent:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    transport = HttpxTransport()
+    try:
+        call = HttpCall(method="GET", url=url, where="here")
+        if works:
+            async with transport.send(call) as reply:
+                assert await reply.read() == b"ok"
+        else:
+            with pytest.raises(ProviderUnavailableError, match="connection broke"):
+                async with transport.send(call):
+                    pass
+    finally:
+        await transport.aclose()
+        listener.close()
+    assert asked == 2

@@ -87,11 +87,24 @@ class HttpxTransport(Transport):
             request = client.build_request(
                 call.method, call.url, headers=dict(call.headers), content=call.body
             )
-            response = await client.send(request, stream=True)
+            response = await self._sent(client, request)
         try:
             yield _HttpxReply(response, call.where)
         finally:
             await response.aclose()
+
+    @staticmethod
+    async def _sent(client: "httpx.AsyncClient", request: "httpx.Request") -> "httpx.Response":
+        """Send, and once more where the server hung up without a word.
+
+        A server may close an idle connection in the moment in which we use it again (RFC 9112, 9.3.1 and 9.5).
+        """
+        import httpx  # noqa: PLC0415 (loaded already)
+
+        try:
+            return await client.send(request, stream=True)
+        except httpx.RemoteProtocolError:
+            return await client.send(request, stream=True)
 
     async def aclose(self) -> None:
         """Close all connections; a later request opens new ones."""

@@ -90,10 +90,12 @@ def _tool(tool: ToolSpec, name: str) -> dict[str, object]:
 
 
 def _message(message: Message, wire_of: Mapping[str, str], compat: Compat) -> Iterator[dict[str, object]]:
-    """The wire's messages: each tool result is one of its own."""
+    """The wire's messages: each tool result is one of its own, and a note behind them one of the user."""
     for result in message.tool_results:
         yield {"role": "tool", "tool_call_id": result.tool_call_id, "content": result.content}
     if message.role == "tool":
+        if message.text:
+            yield {"role": "user", "content": message.text}
         return
     wire: dict[str, object] = {"role": message.role, "content": message.text}
     calls = message.tool_calls
