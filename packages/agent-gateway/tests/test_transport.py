@@ -76,7 +76,7 @@ async def test_a_server_that_hangs_up_without_a_word_is_asked_once_more(silent: 
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
     transport = HttpxTransport()
     try:
-        call = HttpCall(method="GET", url=url, where="here")
+        call = HttpCall(method="GET", url=url, where="here", headers={})
         if works:
             async with transport.send(call) as reply:
                 assert await reply.read() == b"ok"
