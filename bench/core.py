@@ -154,7 +154,7 @@ def replay_us():
 
 async def step_us(calls, observers):
     """CPU microseconds a step of runs that call `calls` tools, one a turn."""
-    script = [call("add", {"a": 1, "b": 2})] * calls + [answer("done")]
+    script = [call("add", {"a": number, "b": 2}) for number in range(calls)] + [answer("done")]
     runs = LONG // calls
     started = time.process_time()
     for _ in range(runs):
@@ -176,7 +176,7 @@ async def late_step_ratio():
 
         def reply(_, times=times):
             times.append(time.process_time())
-            return call("add", {"a": 1, "b": 2}) if len(times) <= LONG else answer("done")
+            return call("add", {"a": len(times), "b": 2}) if len(times) <= LONG else answer("done")
 
         await runner_of([reply], observers=[Watcher()]).run("go", limits=Limits(turns=None, tool_calls=None))
         steps = [after - before for before, after in pairwise(times)]

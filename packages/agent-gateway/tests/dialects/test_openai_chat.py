@@ -68,6 +68,7 @@ class TestRequests:
                     parts=(
                         ToolResult(tool_call_id="c1", content="2"),
                         ToolResult(tool_call_id="c2", content="no JSON", error="invalid_arguments"),
+                        Text(text="think again"),
                     ),
                 ),
                 assistant("2"),
@@ -96,6 +97,7 @@ class TestRequests:
             },
             {"role": "tool", "tool_call_id": "c1", "content": "2"},
             {"role": "tool", "tool_call_id": "c2", "content": "no JSON"},
+            {"role": "user", "content": "think again"},
             {"role": "assistant", "content": "2"},
         ]
         assert body["tools"] == [
