@@ -1,5 +1,6 @@
 """What an application may rely on: the exported names, the error tree, a light import."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -30,7 +31,24 @@ def test_the_import_is_light():
     loaded = loaded_by("import agent_core")
     heavy = {"anyio", "asyncio", "pydantic", "httpx", "lancedb", "litestar", "importlib.metadata", "sqlite3"}
     assert loaded & heavy == set()
-    assert {name.split(".")[0] for name in loaded} >= {"agent_core", "msgspec"}
+    assert {name for name in loaded if name.startswith(("agent_core", "msgspec"))} == {"agent_core"}
+
+
+def test_a_name_brings_what_it_needs_and_no_more():
+    assert "agent_core.runner" not in loaded_by("from agent_core import Message, ToolSpec, Limits")
+    assert "msgspec" in loaded_by("from agent_core import Message")
+
+
+def test_names_are_where_the_type_checkers_are_told_they_are():
+    tree = ast.parse(inspect.getsource(agent_core))
+    told = {
+        alias.name: node.module.removeprefix("agent_core.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("agent_core.")
+        for alias in node.names
+    }
+    assert told == agent_core._HOME
+    assert set(told) | {"__version__"} == set(agent_core.__all__)
 
 
 def test_the_runner_needs_no_library_beyond_anyio_and_msgspec():

@@ -1,91 +1,155 @@
 """A sans-IO agent machine: one transition table, a durable journal, typed ports.
 
 Start with `transitions` (the machine), `runner` (what performs it) and `ports` (what you bring). What an application
-needs every day is here; importing it loads neither the runner nor an event loop until `Runner` is asked for.
+needs every day is here, and each name is imported when it is first asked for: `import agent_core` alone costs nothing.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from agent_core.chat import (
-    Choice,
-    Completion,
-    Constraint,
-    Delta,
-    Grammar,
-    JsonSchema,
-    ModelProfile,
-    ModelRequest,
-    ReasoningDelta,
-    TextDelta,
-    ToolCallDelta,
-    ToolMode,
-)
-from agent_core.errors import (
-    AgentError,
-    CodecError,
-    ConfigurationError,
-    ContextTooLongError,
-    IllegalEventError,
-    JournalConflictError,
-    JournalError,
-    JournalUnavailableError,
-    ModelError,
-    ModelRefusedError,
-    ModelUnavailableError,
-    ProtocolError,
-    RunNotFoundError,
-    StaleCompletionError,
-)
-from agent_core.events import ApprovalDenied, ApprovalGranted, Event, InputGiven, RunCancelled, event_type
-from agent_core.limits import Limits
-from agent_core.messages import (
-    FinishReason,
-    Message,
-    Part,
-    Reasoning,
-    Role,
-    Text,
-    Usage,
-    assistant,
-    user,
-)
-from agent_core.policy import ALLOWED, Decision, Policy, Rules, Verdict
-from agent_core.ports import (
-    ChatModel,
-    Clock,
-    Critic,
-    HydrateRequest,
-    Ids,
-    Journal,
-    Memory,
-    Observer,
-    RunHead,
-    StoredEvent,
-    ToolContext,
-    ToolRunner,
-)
-from agent_core.reflexion import AnswerCheck, Finding, Judgement, Reflexion
-from agent_core.state import Phase, RunState
-from agent_core.tools import Label, ToolCall, ToolExample, ToolOffer, ToolResult, ToolSpec
-from agent_core.transitions import TRANSITIONS, evolve, owed, replay, step
-
 if TYPE_CHECKING:
+    from agent_core.chat import (
+        Choice,
+        Completion,
+        Constraint,
+        Delta,
+        Grammar,
+        JsonSchema,
+        ModelProfile,
+        ModelRequest,
+        ReasoningDelta,
+        TextDelta,
+        ToolCallDelta,
+        ToolMode,
+    )
+    from agent_core.errors import (
+        AgentError,
+        CodecError,
+        ConfigurationError,
+        ContextTooLongError,
+        IllegalEventError,
+        JournalConflictError,
+        JournalError,
+        JournalUnavailableError,
+        ModelError,
+        ModelRefusedError,
+        ModelUnavailableError,
+        ProtocolError,
+        RunNotFoundError,
+        StaleCompletionError,
+    )
+    from agent_core.events import ApprovalDenied, ApprovalGranted, Event, InputGiven, RunCancelled, event_type
+    from agent_core.limits import Limits
+    from agent_core.messages import (
+        FinishReason,
+        Message,
+        Part,
+        Reasoning,
+        Role,
+        Text,
+        Usage,
+        assistant,
+        user,
+    )
+    from agent_core.policy import ALLOWED, Decision, Policy, Rules, Verdict
+    from agent_core.ports import (
+        ChatModel,
+        Clock,
+        Critic,
+        HydrateRequest,
+        Ids,
+        Journal,
+        Memory,
+        Observer,
+        RunHead,
+        StoredEvent,
+        ToolContext,
+        ToolRunner,
+    )
+    from agent_core.reflexion import AnswerCheck, Finding, Judgement, Reflexion
     from agent_core.runner import Runner
+    from agent_core.state import Phase, RunState
+    from agent_core.tools import Label, ToolCall, ToolExample, ToolOffer, ToolResult, ToolSpec
+    from agent_core.transitions import TRANSITIONS, evolve, owed, replay, step
 
     __version__: str
 else:
+    _NAMES = {
+        "chat": (
+            "Choice",
+            "Completion",
+            "Constraint",
+            "Delta",
+            "Grammar",
+            "JsonSchema",
+            "ModelProfile",
+            "ModelRequest",
+            "ReasoningDelta",
+            "TextDelta",
+            "ToolCallDelta",
+            "ToolMode",
+        ),
+        "errors": (
+            "AgentError",
+            "CodecError",
+            "ConfigurationError",
+            "ContextTooLongError",
+            "IllegalEventError",
+            "JournalConflictError",
+            "JournalError",
+            "JournalUnavailableError",
+            "ModelError",
+            "ModelRefusedError",
+            "ModelUnavailableError",
+            "ProtocolError",
+            "RunNotFoundError",
+            "StaleCompletionError",
+        ),
+        "events": ("ApprovalDenied", "ApprovalGranted", "Event", "InputGiven", "RunCancelled", "event_type"),
+        "limits": ("Limits",),
+        "messages": (
+            "FinishReason",
+            "Message",
+            "Part",
+            "Reasoning",
+            "Role",
+            "Text",
+            "Usage",
+            "assistant",
+            "user",
+        ),
+        "policy": ("ALLOWED", "Decision", "Policy", "Rules", "Verdict"),
+        "ports": (
+            "ChatModel",
+            "Clock",
+            "Critic",
+            "HydrateRequest",
+            "Ids",
+            "Journal",
+            "Memory",
+            "Observer",
+            "RunHead",
+            "StoredEvent",
+            "ToolContext",
+            "ToolRunner",
+        ),
+        "reflexion": ("AnswerCheck", "Finding", "Judgement", "Reflexion"),
+        "state": ("Phase", "RunState"),
+        "tools": ("Label", "ToolCall", "ToolExample", "ToolOffer", "ToolResult", "ToolSpec"),
+        "transitions": ("TRANSITIONS", "evolve", "owed", "replay", "step"),
+        "runner": ("Runner",),
+    }
+    _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
     def __getattr__(name: str) -> object:
-        # Both cost more to import than all the rest: the event loop's library, and the reader of metadata.
-        if name == "Runner":
-            from agent_core.runner import Runner  # noqa: PLC0415
-
-            return Runner
         if name == "__version__":
-            from importlib.metadata import version  # noqa: PLC0415
-
-            return version("agent-core")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            value: object = import_module("importlib.metadata").version("agent-core")
+        elif name in _HOME:
+            value = getattr(import_module(f"agent_core.{_HOME[name]}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 __all__ = [
