@@ -41,7 +41,7 @@ async def test_runs_of_a_session_are_driven_in_the_order_in_which_they_came(runn
     assert model.asked == [f"number {n}" for n in range(4)]
     assert list(states) == runs
     assert all(state.phase is Phase.DONE for state in states.values())
-    assert runner._sessions._turns == {}, "nothing is kept of a session that nobody drives"
+    assert runner._sessions._waiting == {}, "nothing is kept of a session that nobody drives"
 
 
 async def test_sessions_do_not_wait_for_each_other(runner_of):

@@ -52,7 +52,8 @@ class Drive:
         self.scope = anyio.CancelScope()
         self.has_commands = False
         """True: a person's command is in the journal that this drive may not have read."""
-        self._appending = anyio.Lock(fast_acquire=True)  # mostly free: no turn of the loop for it
+        self._appending: anyio.Lock | None = None
+        """Held while an event is appended, as long as several effects are performed at once."""
 
     async def until_rest(self) -> None:
         """Perform what is owed, until that is nothing but a person's decision."""
@@ -68,7 +69,9 @@ class Drive:
             if left_s is None or self.state.phase not in TIMED:
                 await self._perform(effects)
                 continue
-            with anyio.move_on_after(LAST_TURN_S if self.state.limit_reached else left_s) as scope:
+            time_s = LAST_TURN_S if self.state.limit_reached else left_s
+            with anyio.move_on_after(time_s) as scope:
+                await anyio.lowlevel.checkpoint()  # where no time is left, nothing begins
                 await self._perform(effects)
             if scope.cancelled_caught:
                 await self._stop_at_time()
@@ -78,12 +81,15 @@ class Drive:
             await self.perform(effects[0])
             return
         places = anyio.CapacityLimiter(MAX_PARALLEL_TOOLS)
+        self._appending = anyio.Lock()
         try:
             async with anyio.create_task_group() as tasks:
                 for effect in effects:
                     tasks.start_soon(self._perform_in, places, effect)
         except ExceptionGroup as group:  # callers wait for the error itself, as from a single effect
             raise group.exceptions[0] from group
+        finally:
+            self._appending = None
 
     async def _stop_at_time(self) -> None:
         """The time is up: what is under way has no result, and the model gets its last turn."""
@@ -134,22 +140,28 @@ class Drive:
 
         Commands of people that arrived meanwhile are read in first; what they made stale is dropped.
         """
+        if self._appending is None:
+            await self._append(events)
+            return
         async with self._appending:
-            while True:
-                steps = self._fold(events)
-                if not steps:
-                    return
-                batch = [event for event, _ in steps]
-                try:
-                    await self._adapters.journal.append(
-                        self.state.run_id, self.state.seq, batch, writer=self.writer
-                    )
-                except JournalConflictError:
-                    await self.read_commands()
-                else:
-                    self.state = steps[-1][1]
-                    self.notify(steps)
-                    return
+            await self._append(events)
+
+    async def _append(self, events: Sequence[ev.Event]) -> None:
+        while True:
+            steps = self._fold(events)
+            if not steps:
+                return
+            batch = [event for event, _ in steps]
+            try:
+                await self._adapters.journal.append(
+                    self.state.run_id, self.state.seq, batch, writer=self.writer
+                )
+            except JournalConflictError:
+                await self.read_commands()
+            else:
+                self.state = steps[-1][1]
+                self.notify(steps)
+                return
 
     def _fold(self, events: Sequence[ev.Event]) -> list[tuple[ev.Event, RunState]]:
         """Each event that counts, `events` and the verdicts behind them, with the state that it leads to."""

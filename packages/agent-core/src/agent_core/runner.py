@@ -140,10 +140,7 @@ class Runner:
         drives.add(drive)
         try:
             with drive.scope:
-                async with self._sessions.turn(drive.state.session_id) as waited:
-                    if waited:
-                        await drive.catch_up()
-                    await drive.until_rest()
+                await self._in_turn(drive)
         finally:
             drives.discard(drive)
             if not drives:
@@ -151,6 +148,16 @@ class Runner:
         if drive.scope.cancelled_caught:
             await drive.read_commands()
         return drive.state
+
+    async def _in_turn(self, drive: Drive) -> None:
+        session_id = drive.state.session_id
+        waited = await self._sessions.enter(session_id)
+        try:
+            if waited:
+                await drive.catch_up()
+            await drive.until_rest()
+        finally:
+            self._sessions.leave(session_id)
 
     async def run(
         self,

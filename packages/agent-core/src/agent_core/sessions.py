@@ -1,7 +1,6 @@
 """Order within a session: one drive at a time, the others wait in the order in which they came."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections import deque
 
 import anyio
 
@@ -10,19 +9,29 @@ class SessionOrder:
     """Turns of the sessions of one process. A session that nobody drives takes no room."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, tuple[anyio.Lock, int]] = {}
+        self._waiting: dict[str, deque[anyio.Event]] = {}
 
-    @asynccontextmanager
-    async def turn(self, session_id: str) -> AsyncGenerator[bool]:
-        """Hold the session for as long as the block lasts; yields whether others had to be waited for."""
-        lock, users = self._turns.get(session_id) or (anyio.Lock(fast_acquire=True), 0)
-        self._turns[session_id] = (lock, users + 1)
+    async def enter(self, session_id: str) -> bool:
+        """Take the session's turn; returns whether others had to be waited for. Pair it with `leave`."""
+        if session_id not in self._waiting:
+            self._waiting[session_id] = deque()
+            return False
+        turn = anyio.Event()
+        self._waiting[session_id].append(turn)
         try:
-            async with lock:
-                yield users > 0
-        finally:
-            lock, users = self._turns[session_id]
-            if users == 1:
-                del self._turns[session_id]
+            await turn.wait()
+        except BaseException:  # cancelled: the turn, if it came meanwhile, goes to the next
+            if turn.is_set():
+                self.leave(session_id)
             else:
-                self._turns[session_id] = (lock, users - 1)
+                self._waiting[session_id].remove(turn)
+            raise
+        return True
+
+    def leave(self, session_id: str) -> None:
+        """Give the turn to who waited longest."""
+        waiting = self._waiting[session_id]
+        if waiting:
+            waiting.popleft().set()
+        else:
+            del self._waiting[session_id]
