@@ -108,7 +108,13 @@ async def open_agent(settings: Settings) -> AsyncGenerator[Agent]:
             with suppress(ModelError):  # who cannot be asked now says so again when the run asks
                 await model.discover()
         memory = SessionMemory(journal, model=model.profile.name)
-        runner = Runner(model=model, tools=skills.runner, memory=memory, journal=journal)
+        runner = Runner(
+            model=model,
+            tools=skills.runner,
+            memory=memory,
+            journal=journal,
+            escalate=False,  # nobody may be there: a run that goes in circles ends with what it has
+        )
         yield Agent(
             settings=settings,
             data_path=settings.data_path(),

@@ -62,7 +62,7 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
 Constraint: TypeAlias = JsonSchema | Choice | Grammar
 
 
-class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ModelRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One question to a model."""
 
     messages: Sequence[Message]
@@ -79,19 +79,21 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Above 1 discourages repetition; engines without such a setting ignore it."""
 
 
-class TextDelta(msgspec.Struct, frozen=True, tag_field="type", tag="text.delta"):
+class TextDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="text.delta"):
     """More of the answer's text."""
 
     text: str
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True, tag_field="type", tag="reasoning.delta"):
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="reasoning.delta"):
     """More of what the model thinks before it answers."""
 
     text: str
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="tool_call.delta"):
+class ToolCallDelta(
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="tool_call.delta"
+):
     """More of one tool call, for showing only: the whole call is in the completion."""
 
     index: int
@@ -103,7 +105,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
 Delta: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
+class Completion(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The whole reply; the last item of every stream."""
 
     message: Message

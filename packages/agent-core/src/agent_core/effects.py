@@ -5,24 +5,24 @@ from typing import TypeAlias
 import msgspec
 
 
-class HydrateContext(msgspec.Struct, frozen=True):
+class HydrateContext(msgspec.Struct, frozen=True, gc=False):
     """Ask memory for what belongs before the input."""
 
 
-class AskModel(msgspec.Struct, frozen=True, kw_only=True):
+class AskModel(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Ask the model. `final`: a limit was reached, so it is offered no tools."""
 
     turn: int
     final: bool
 
 
-class ConcludeAtLimit(msgspec.Struct, frozen=True, kw_only=True):
+class ConcludeAtLimit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Record that a limit was reached."""
 
     limit: str
 
 
-class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
+class ExecuteTool(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Run one tool call."""
 
     tool_call_id: str
@@ -34,13 +34,13 @@ class ExecuteTool(msgspec.Struct, frozen=True, kw_only=True):
     """True: an intent was journaled and no result; it may have happened."""
 
 
-class AwaitDecision(msgspec.Struct, frozen=True, kw_only=True):
+class AwaitDecision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Wait for a person. No runner performs this: the run sleeps until a command arrives."""
 
     tool_call_id: str
 
 
-class JudgeResults(msgspec.Struct, frozen=True, kw_only=True):
+class JudgeResults(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Give a verdict on the results that came back."""
 
     turn: int
@@ -48,13 +48,13 @@ class JudgeResults(msgspec.Struct, frozen=True, kw_only=True):
     """Sum of the attempts of all calls, so that a retried judgement differs from the one before."""
 
 
-class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class CheckAnswer(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Check the answer that stands."""
 
     turn: int
 
 
-class StoreOutcome(msgspec.Struct, frozen=True):
+class StoreOutcome(msgspec.Struct, frozen=True, gc=False):
     """Hand the outcome to memory."""
 
 

@@ -16,7 +16,9 @@ from agent_core.messages import FinishReason, Message, Usage
 from agent_core.tools import ToolCall, ToolResult
 
 
-class RunEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+# `gc=False`, here and on the other words: none of them can be part of a cycle, and with 10,000 runs under way the
+# collector's walks over them were a third of the time.
+class RunEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every event carries."""
 
     at: float

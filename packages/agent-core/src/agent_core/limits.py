@@ -5,7 +5,7 @@ import msgspec
 from agent_core.messages import Usage
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Limits(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What a run may spend. None: unlimited. Limits are part of the state, so they hold across restarts."""
 
     turns: int | None = 20
@@ -24,7 +24,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the model gets one more turn, without tools, to answer with what it has; else the run fails."""
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
+class Spent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a run has spent so far."""
 
     turns: int = 0

@@ -23,14 +23,14 @@ class FinishReason(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Text(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
+class Text(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="text"):
     """Plain text, written by a person or a model."""
 
     text: str
 
 
 class Reasoning(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="reasoning"
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="reasoning"
 ):
     """What a model thought before it answered; `signature` is the vendor's seal, to be sent back unchanged."""
 
@@ -42,7 +42,7 @@ Part: TypeAlias = Text | Reasoning | ToolCall | ToolResult
 """One piece of a message."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One message of a conversation: who speaks, and the parts in order."""
 
     role: Role
@@ -64,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(part for part in self.parts if isinstance(part, ToolResult))
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Tokens spent, as disjoint classes: a cached or reasoning token is counted in its own field only."""
 
     input_tokens: int = 0

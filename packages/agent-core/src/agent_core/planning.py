@@ -36,7 +36,7 @@ class CallStatus(StrEnum):
     FAILED = "failed"
 
 
-class CallState(msgspec.Struct, frozen=True, kw_only=True):
+class CallState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One tool call of the current turn or plan."""
 
     call: ToolCall

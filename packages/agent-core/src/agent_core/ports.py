@@ -40,7 +40,7 @@ class ChatModel(Protocol):
         ...
 
 
-class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
+class ToolContext(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a tool run knows of the run it serves."""
 
     run_id: str
@@ -108,7 +108,7 @@ class Critic(Protocol):
         ...
 
 
-class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
+class StoredEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An event with its place in the journal."""
 
     run_id: str

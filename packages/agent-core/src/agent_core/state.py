@@ -38,7 +38,7 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
 
 
-class RunState(msgspec.Struct, frozen=True, kw_only=True):
+class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Everything a run is: the fold of its journal."""
 
     run_id: str

@@ -68,7 +68,7 @@ class ToolOffer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolCall(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_call"
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_call"
 ):
     """A model's wish to call a tool."""
 
@@ -80,7 +80,13 @@ class ToolCall(
 
 
 class ToolResult(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_result"
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="tool_result",
 ):
     """What came back, as the model will read it."""
 

@@ -14,7 +14,7 @@ from agent_core.proposal import Proposal
 from agent_core.tools import ToolCall, ToolOffer
 
 
-class TurnView(msgspec.Struct, frozen=True, kw_only=True):
+class TurnView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a mode knows of the turn it takes."""
 
     messages: Sequence[Message]
@@ -37,7 +37,7 @@ class TurnView(msgspec.Struct, frozen=True, kw_only=True):
         return f"Your answer must be one JSON value that fits this JSON schema, and nothing else:\n{json.dumps(self.answer_schema)}"
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One question to the model."""
 
     request: ModelRequest
@@ -45,7 +45,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """True: what the model says is (part of) the answer, so its deltas are shown as they come."""
 
 
-class TurnOutcome(msgspec.Struct, frozen=True, kw_only=True):
+class TurnOutcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a turn came to: an answer, or calls in the message's parts."""
 
     message: Message
