@@ -15,6 +15,7 @@ from agent_core.tools import ToolSpec
 from agent_gateway.catalog import open_model
 from agent_gateway.client import OpenAIChatModel
 from agent_gateway.engines.llama_cpp import LlamaCppModel
+from agent_gateway.weights import OnProgress
 from agent_memory import SessionMemory, SqliteJournal
 from agent_skills import PluginState, PluginStatus, SkillRegistry, SkillRunner, find_plugins, load_plugins
 from agent_skills.builtin import BuiltinSettings, register_builtins
@@ -85,8 +86,12 @@ def open_skills(settings: Settings) -> Skills:
 
 
 @asynccontextmanager
-async def open_agent(settings: Settings) -> AsyncGenerator[Agent]:
+async def open_agent(settings: Settings, *, on_progress: OnProgress | None = None) -> AsyncGenerator[Agent]:
     """Everything, ready to run; the model is loaded at its first use.
+
+    Args:
+        settings: The settings.
+        on_progress: Told in words what a slow step is doing, in the thread that does it.
 
     Raises:
         AgentError: a setting is wrong, or the journal cannot be opened.
@@ -102,6 +107,7 @@ async def open_agent(settings: Settings) -> AsyncGenerator[Agent]:
         api_key=settings.api_key or None,
         api_key_setting="AGENT_API_KEY (or the systemd credential agent_api_key)",
         models_folder=models_path(settings),
+        on_progress=on_progress,
     )
     async with model, open_journal(settings) as journal:
         if isinstance(model, OpenAIChatModel) and settings.base_url:

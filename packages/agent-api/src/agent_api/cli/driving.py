@@ -112,7 +112,7 @@ def _interruptible(
     settings: Settings, view: TerminalView, work: Callable[[Agent], Awaitable[RunState]]
 ) -> int:
     async def opened() -> RunState:
-        async with open_agent(settings) as agent:
+        async with open_agent(settings, on_progress=view.say) as agent:
             return await work(agent)
 
     try:

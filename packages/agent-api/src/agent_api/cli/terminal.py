@@ -51,19 +51,20 @@ class TerminalView:
                     sys.stdout.flush()
                 self._streamed = False
                 for call in event.message.tool_calls:
-                    self._detail(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
+                    self.say(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
             case ev.ToolReturned() | ev.ToolFailed():
                 mark = "✗" if event.result.is_error else "←"
-                self._detail(f"{mark} {_short(event.result.content)}")
+                self.say(f"{mark} {_short(event.result.content)}")
             case ev.LimitReached():
-                self._detail(f"! limit reached: {event.limit}")
+                self.say(f"! limit reached: {event.limit}")
             case _:
                 pass
         if state.phase is not self._phase:
             self._phase = state.phase
-            self._detail(f"· {state.phase.value}")
+            self.say(f"· {state.phase.value}")
 
-    def _detail(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Show a detail on a terminal; nothing where nobody looks."""
         if self._details:
             sys.stderr.write(f"\x1b[2m{text}\x1b[0m\n" if self._color else f"{text}\n")
             sys.stderr.flush()
