@@ -122,7 +122,7 @@ def _owed_in(phase: Phase) -> list[str]:
 def _states(phase: Phase) -> Iterator[RunState]:
     for calls, limits, accepted in product(_call_sets(), (Limits(), Limits(turns=0)), (False, True)):
         state = RunState(run_id="r", phase=phase, calls=calls, limits=limits, answer_accepted=accepted)
-        if settle(state) is phase:
+        if settle(state.phase, state.calls) is phase:
             yield state
 
 
@@ -152,7 +152,7 @@ def _diagram() -> Iterator[str]:
                 arrows.setdefault((phase, target), []).append(ev.event_type(event))
     for (phase, target), names in arrows.items():
         yield f"    {phase} --> {target}: {', '.join(names)}"
-    settled = {settle(RunState(run_id="r", phase=Phase.DISPATCHING, calls=calls)) for calls in _call_sets()}
+    settled = {settle(Phase.DISPATCHING, calls) for calls in _call_sets()}
     for target in Phase:
         if target in settled - {Phase.DISPATCHING}:
             yield f"    dispatching --> {target}: (settles)"

@@ -148,7 +148,7 @@ def test_every_prefix_replays_to_the_same_state_and_owes_the_same(events):
 def test_a_phase_is_at_rest_and_seq_counts_events(events):
     states = states_of(events)
     for count, state in enumerate(states):
-        assert settle(state) is state.phase
+        assert settle(state.phase, state.calls) is state.phase
         assert state.seq == count
 
 

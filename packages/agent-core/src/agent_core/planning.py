@@ -73,7 +73,7 @@ def ready(calls: Calls) -> tuple[CallState, ...]:
     return tuple(
         call
         for call in calls.values()
-        if call.status in {CallStatus.OPEN, CallStatus.STARTED} and _may_run(call, calls)
+        if (call.status is CallStatus.OPEN or call.status is CallStatus.STARTED) and _may_run(call, calls)
     )
 
 

@@ -1,6 +1,6 @@
 """The state of a run, and how each event changes what it records.
 
-`record` writes down facts and decides nothing: which event is legal and which phase follows is in `transitions`.
+`changes` writes down facts and decides nothing: which event is legal and which phase follows is in `transitions`.
 """
 
 from collections.abc import Callable
@@ -78,22 +78,22 @@ class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def is_over(self) -> bool:
         """True in `done`, `failed` and `cancelled`."""
-        return self.phase in {Phase.DONE, Phase.FAILED, Phase.CANCELLED}
+        phase = self.phase  # `is` and not a set: hashing an enum's member is a call into Python
+        return phase is Phase.DONE or phase is Phase.FAILED or phase is Phase.CANCELLED
 
 
-# Partial changes as keyword sets: `record` applies them together with the bookkeeping in one `replace`.
+# Partial changes as keyword sets: `evolve` applies them together with the phase and the bookkeeping, in one `replace`.
 Changes = dict[str, Any]
 
 
-def record(state: RunState, event: ev.Event, phase: Phase) -> RunState:
-    """The state after `event`, in `phase`.
+def changes(state: RunState, event: ev.Event) -> Changes:
+    """What `event` changes of what the state records; which phase follows is not among it.
 
     Raises:
         StaleCompletionError: the event names a tool call that nobody waits for.
     """
     change = _CHANGES.get(type(event))
-    changes: Changes = change(state, event) if change is not None else {}
-    return replace(state, phase=phase, seq=state.seq + 1, updated_at=event.at, **changes)
+    return {} if change is None else change(state, event)
 
 
 def _run_started(state: RunState, event: ev.RunStarted) -> Changes:
@@ -238,7 +238,7 @@ def _judged(
     calls = planning.judged(back, state.finished)
     over = planning.is_over(calls)
     failed = progress.all_failed(calls.values()) if over else None
-    changes: Changes = {
+    facts: Changes = {
         "calls": calls,
         "progress": progress.after_results(state.progress, fresh, failed=failed),
         "lessons": lessons.from_results(state.lessons, fresh, reason=reason, rejected=rejected),
@@ -246,13 +246,13 @@ def _judged(
     parts: list[Text | ToolResult] = [call.result for call in fresh if call.result is not None]
     if state.plan_call_id:
         if not over:
-            return changes
+            return facts
         parts = [planning.summary(state.plan_call_id, calls)]
-        changes["finished"] = planning.kept(state.finished, calls)
+        facts["finished"] = planning.kept(state.finished, calls)
     if reason:
         parts.append(Text(text=reason))
-    changes["messages"] = state.messages.extended(Message(role="tool", parts=tuple(parts)))
-    return changes
+    facts["messages"] = state.messages.extended(Message(role="tool", parts=tuple(parts)))
+    return facts
 
 
 def _results_retried(state: RunState, event: ev.ResultsRetried) -> Changes:

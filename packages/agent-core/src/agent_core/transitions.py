@@ -22,7 +22,7 @@ from agent_core import effects as eff
 from agent_core import events as ev
 from agent_core import limits, planning
 from agent_core.errors import IllegalEventError
-from agent_core.state import Phase, RunState, record
+from agent_core.state import Phase, RunState, changes
 
 Row = dict[type[ev.Event], Phase]
 
@@ -83,15 +83,15 @@ TRANSITIONS: Mapping[Phase, Row] = {
 }
 
 
-def settle(state: RunState) -> Phase:
-    """Where `state` rests. Only dispatching moves by itself: first what can run, then whom to ask, then what is back."""
-    if state.phase is not Phase.DISPATCHING:
-        return state.phase
-    if planning.ready(state.calls):
+def settle(phase: Phase, calls: planning.Calls) -> Phase:
+    """Where a run rests. Only dispatching moves by itself: first what can run, then whom to ask, then what is back."""
+    if phase is not Phase.DISPATCHING:
+        return phase
+    if planning.ready(calls):
         return Phase.DISPATCHING
-    if planning.asked(state.calls):
+    if planning.asked(calls):
         return Phase.AWAITING
-    if planning.unjudged(state.calls):
+    if planning.unjudged(calls):
         return Phase.REFLECTING
     return Phase.REASONING
 
@@ -106,9 +106,9 @@ def evolve(state: RunState, event: ev.Event) -> RunState:
     phase = TRANSITIONS[state.phase].get(type(event))
     if phase is None:
         raise IllegalEventError(state.phase, ev.event_type(event))
-    after = record(state, event, phase)
-    rest = settle(after)
-    return after if rest is phase else replace(after, phase=rest)
+    facts = changes(state, event)
+    rest = settle(phase, facts.get("calls", state.calls))
+    return replace(state, phase=rest, seq=state.seq + 1, updated_at=event.at, **facts)
 
 
 def owed(state: RunState) -> tuple[eff.Effect, ...]:
