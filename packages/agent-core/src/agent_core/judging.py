@@ -17,9 +17,14 @@ from agent_core.reflexion import Judgement
 from agent_core.state import Phase, RunState
 from agent_core.transitions import owed
 
+JUDGED = (Phase.REASONING, Phase.REFLECTING, Phase.RESPONDING)
+"""Phases that may owe a verdict. A tuple: it is compared by identity, and hashing a member is a call into Python."""
+
 
 def by_rule(adapters: Adapters, state: RunState) -> ev.Event | None:
     """The verdict that the state owes; None: it owes none, or the critic has the last word."""
+    if state.phase not in JUDGED:
+        return None
     at, rules = adapters.clock.now(), adapters.reflexion
     verdict: ev.Event
     match owed(state):
