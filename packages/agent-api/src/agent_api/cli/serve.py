@@ -44,6 +44,8 @@ def serve(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
     async def until_stopped() -> None:
-        await serve_forever(settings, on_listening=lambda address: print(f"agentd listens on {address}"))
+        await serve_forever(
+            settings, on_listening=lambda address: print(f"agentd listens on {address}", flush=True)
+        )
 
     anyio.run(until_stopped)
