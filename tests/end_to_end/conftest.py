@@ -35,9 +35,8 @@ class Ran(NamedTuple):
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """A clean environment whose data are in a temporary folder."""
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "XDG_", "STATE_"))
-    }
+    foreign = ("AGENT_", "XDG_", "STATE_", "PYTHON")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {**kept, "AGENT_DATA_DIR": str(tmp_path / "data"), "COLUMNS": "120"}
 
 
