@@ -85,7 +85,7 @@ class JournalFile:
             sqlite.create_private(path)
             connection = sqlite.connect(path, busy_timeout_s=busy_timeout_s)
             try:
-                _prepare(path, connection)
+                _prepare(path, connection, busy_timeout_s=busy_timeout_s)
             except BaseException:
                 connection.close()
                 raise
@@ -166,10 +166,11 @@ def session_of(events: Sequence[Event]) -> str:
     return first.session_id if isinstance(first, RunStarted) else ""
 
 
-def _prepare(path: Path, connection: sqlite3.Connection) -> None:
+def _prepare(path: Path, connection: sqlite3.Connection, *, busy_timeout_s: float) -> None:
     """Make the file durable and create its tables; one that is newer or somebody else's is refused untouched."""
-    ready = _is_ready(path, connection)
-    sqlite.make_durable(connection)
+    with sqlite.snapshot(connection):  # or another process makes the tables between the two questions
+        ready = _is_ready(path, connection)
+    sqlite.make_durable(connection, busy_timeout_s=busy_timeout_s)
     if ready:
         return
     with sqlite.transaction(connection):
@@ -180,9 +181,9 @@ def _prepare(path: Path, connection: sqlite3.Connection) -> None:
 
 def _is_ready(path: Path, connection: sqlite3.Connection) -> bool:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     if version > SCHEMA_VERSION:
         raise JournalVersionError(str(path), version, SCHEMA_VERSION)
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     if tables and not (version == SCHEMA_VERSION and {"runs", "events"} <= tables):
         raise JournalUnavailableError(str(path), "it is a SQLite database of something else; name another")
     return bool(tables)

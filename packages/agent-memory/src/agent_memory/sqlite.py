@@ -6,6 +6,7 @@ read 2026-11).
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ _REASONS = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked; end that one or wait",
     sqlite3.SQLITE_LOCKED: "another connection keeps it locked",
 }
+_BUSY_PAUSE_S = 0.005
 _PRIMARY_CODE = 0xFF
 """Extended result codes hold the primary code in their low byte."""
 
@@ -36,17 +38,36 @@ def connect(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
 
 
-def make_durable(connection: sqlite3.Connection) -> None:
+def make_durable(connection: sqlite3.Connection, *, busy_timeout_s: float) -> None:
     """From now on a commit is on the disk when it returns, and readers do not wait for writers.
 
     Raises:
         sqlite3.Error: no database, damaged, not writable, locked, or on a file system without shared memory.
     """
-    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    mode = _write_ahead(connection, busy_timeout_s)
     if mode != "wal":
         raise sqlite3.OperationalError(f"its file system allows no write-ahead log (journal mode {mode})")
     # NORMAL would forget the last acknowledged commits in a power cut.
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _write_ahead(connection: sqlite3.Connection, busy_timeout_s: float) -> str:
+    """Switch to the write-ahead log; the mode that the file then has.
+
+    A new file is switched by whoever is first. The others are told at once that it is locked, for SQLite does not wait
+    here: so this does.
+    """
+    patience = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() >= patience:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+        else:
+            return str(mode)
 
 
 def create_private(path: Path) -> None:
@@ -62,6 +83,20 @@ def create_private(path: Path) -> None:
             folder.mkdir(mode=0o700, exist_ok=True)
     if not path.exists():
         path.touch(mode=0o600)
+
+
+@contextlib.contextmanager
+def snapshot(connection: sqlite3.Connection) -> Generator[None]:
+    """A read transaction: all questions within it see one state of the file.
+
+    Raises:
+        sqlite3.Error: the file cannot be read.
+    """
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
