@@ -39,13 +39,25 @@ from agent_core.tools import Label, ToolSpec
 from agent_core.transitions import evolve
 
 RECORDED = {
-    "run": {"Microsoft Agent Framework": 676, "Agno": 857, "LangGraph": "1857 to 5361", "pydantic-ai": 5551},
-    "steps": {"LangGraph graph": 1.0, "pydantic-ai, OpenAI Agents": "3.4 to 6"},
-    "import": {"frameworks": "26 to 2012"},
-    "many_s": {"Agno": 8.8, "Microsoft Agent Framework": 10.7},
-    "many_mb": {"Agno": 235, "Microsoft Agent Framework": 262},
+    "run": {
+        "Microsoft Agent Framework": 273,
+        "Agno": 460,
+        "LangGraph": "945 to 2683",
+        "OpenAI Agents": 2146,
+        "pydantic-ai": 3294,
+    },
+    "steps": {
+        "Agno": 0.9,
+        "LangGraph": "0.9 to 1.0",
+        "Agent Framework": 1.6,
+        "OpenAI Agents": 5.7,
+        "pydantic-ai": 2.2,
+    },
+    "import": {"Microsoft Agent Framework": 121, "Agno": 289, "LangGraph": "627 to 705", "pydantic-ai": 500},
+    "many_s": {"Microsoft Agent Framework": 5.8, "Agno": 6.7},
+    "many_mb": {"Agno": 228, "Microsoft Agent Framework": 244},
 }
-"""What peers were seen to reach on 2026-11-22, where `--peers` does not measure them anew."""
+"""What `--peers` measured on 2026-11-22 on two shared cores, for runs that do not measure them anew."""
 BYTES_PEERS_KB = {"LangGraph SQLite": 40_000, "opt-in": 700}
 ROUNDS = 7
 LONG, SHORT = 200, 10
