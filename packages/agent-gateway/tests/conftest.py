@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,9 @@ from hypothesis import settings
 
 from agent_gateway.weights import find_weights
 
-settings.register_profile("workspace", deadline=None, max_examples=60)
+settings.register_profile(
+    "workspace", deadline=None, max_examples=60, derandomize="CI" in os.environ
+)  # CI is to say the same twice
 settings.load_profile("workspace")
 
 RECORDED = Path(__file__).parents[3].parent / "shared" / "wire" / "recorded.jsonl"
