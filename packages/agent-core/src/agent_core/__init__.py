@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ToolCallDelta,
         ToolMode,
     )
+    from agent_core.embeddings import Embeddings
     from agent_core.errors import (
         AgentError,
         CodecError,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         ChatModel,
         Clock,
         Critic,
+        Embedder,
         HydrateRequest,
         Ids,
         Journal,
@@ -89,6 +91,7 @@ else:
             "ToolCallDelta",
             "ToolMode",
         ),
+        "embeddings": ("Embeddings",),
         "errors": (
             "AgentError",
             "CodecError",
@@ -123,6 +126,7 @@ else:
             "ChatModel",
             "Clock",
             "Critic",
+            "Embedder",
             "HydrateRequest",
             "Ids",
             "Journal",
@@ -170,6 +174,8 @@ __all__ = [
     "Critic",
     "Decision",
     "Delta",
+    "Embedder",
+    "Embeddings",
     "Event",
     "Finding",
     "FinishReason",

@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
+from agent_core.embeddings import Embeddings, Purpose
 from agent_core.events import Event
 from agent_core.messages import Message
 from agent_core.reflexion import Judgement
@@ -32,6 +33,33 @@ class ChatModel(Protocol):
             ModelUnavailableError: missing, unreachable or overloaded; nothing was answered.
             ModelRefusedError: the request itself is wrong.
             ContextTooLongError: more tokens than the model holds.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free what is held; may be called twice."""
+        ...
+
+
+class Embedder(Protocol):
+    """A model that turns texts into vectors."""
+
+    @property
+    def name(self) -> str:
+        """As `provider:name`, with whatever else changes the vectors: recorded beside them, and compared on reading."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """The length of every vector."""
+        ...
+
+    async def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
+        """One unit vector a text, in order; an empty text may have a vector of zeros.
+
+        Raises:
+            ModelUnavailableError: missing, unreachable or overloaded; nothing was embedded.
+            ModelRefusedError: the request itself is wrong.
         """
         ...
 
