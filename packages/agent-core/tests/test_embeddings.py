@@ -11,7 +11,7 @@ def test_rows_are_read_without_copying():
     found = Embeddings(vectors=struct.pack("<6f", 1, 0, 0, 0, 0.6, 0.8), dimensions=3)
     assert len(found) == 2
     assert found[1].tolist() == pytest.approx([0, 0.6, 0.8])
-    assert [row.tolist() for row in found][0] == [1, 0, 0]
+    assert found[0].tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("index", [-1, 2])
