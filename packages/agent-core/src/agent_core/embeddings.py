@@ -21,7 +21,7 @@ class Embeddings(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """How many vectors there are."""
         return len(self.vectors) // (FLOAT_BYTES * self.dimensions)
 
-    def __getitem__(self, index: int) -> memoryview:
+    def __getitem__(self, index: int) -> "memoryview[float]":
         """One vector, as a view of floats that copies nothing (on a little-endian machine)."""
         width = FLOAT_BYTES * self.dimensions
         if not 0 <= index < len(self):
