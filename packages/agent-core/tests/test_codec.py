@@ -60,6 +60,7 @@ usages = st.builds(
     input_tokens=counts,
     output_tokens=counts,
     cached_input_tokens=counts,
+    cache_write_tokens=counts,
     reasoning_tokens=counts,
     cost_usd=st.none() | st.floats(0, 1e6),
 )

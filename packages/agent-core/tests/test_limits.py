@@ -6,7 +6,9 @@ from agent_core.limits import Limits, Spent, is_over_calls, reached, seconds_lef
 from agent_core.messages import Usage
 
 NONE = Limits(turns=None, tool_calls=None)
-TOKENS = Usage(input_tokens=60, output_tokens=30, cached_input_tokens=5, reasoning_tokens=5)
+TOKENS = Usage(
+    input_tokens=56, output_tokens=30, cached_input_tokens=5, cache_write_tokens=4, reasoning_tokens=5
+)
 
 CASES = {
     "nothing spent": (Limits(), Spent(), ""),

@@ -28,9 +28,14 @@ def test_a_result_is_an_error_where_it_has_a_code():
 
 
 def test_tokens_are_summed_class_by_class():
-    one = Usage(input_tokens=1, output_tokens=2, cached_input_tokens=3, reasoning_tokens=4)
-    assert one + one == Usage(input_tokens=2, output_tokens=4, cached_input_tokens=6, reasoning_tokens=8)
-    assert one.total_tokens == 10
+    one = Usage(
+        input_tokens=1, output_tokens=2, cached_input_tokens=3, reasoning_tokens=4, cache_write_tokens=5
+    )
+    assert one + one == Usage(
+        input_tokens=2, output_tokens=4, cached_input_tokens=6, reasoning_tokens=8, cache_write_tokens=10
+    )
+    assert one.total_tokens == 15
+    assert one.prompt_tokens == 9
 
 
 COSTS = {

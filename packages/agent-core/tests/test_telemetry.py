@@ -179,7 +179,13 @@ def test_the_buckets_are_those_of_the_conventions():
 
 def test_cached_tokens_are_input_and_reasoning_is_output():
     seen = Seen()
-    usage = Usage(input_tokens=1, cached_input_tokens=10, output_tokens=100, reasoning_tokens=1000)
+    usage = Usage(
+        input_tokens=1,
+        cached_input_tokens=4,
+        cache_write_tokens=6,
+        output_tokens=100,
+        reasoning_tokens=1000,
+    )
     told = ev.ModelAnswered(at=START, message=assistant("x"), model="m", usage=usage)
     seen.play("r", started(), hydrated(0), told)
     attributes = seen.one("chat small").attributes

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agent_core.chat import (
+        CallContext,
         Choice,
         Completion,
         Constraint,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 else:
     _NAMES = {
         "chat": (
+            "CallContext",
             "Choice",
             "Completion",
             "Constraint",
@@ -163,6 +165,7 @@ __all__ = [
     "AnswerCheck",
     "ApprovalDenied",
     "ApprovalGranted",
+    "CallContext",
     "ChatModel",
     "Choice",
     "Clock",

@@ -62,6 +62,20 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
 Constraint: TypeAlias = JsonSchema | Choice | Grammar
 
 
+class CallContext(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """For whom a model is asked, and until when: what routing, budgets and caches go by. No model reads it."""
+
+    tenant: str = ""
+    key_id: str = ""
+    """The name of the API key that the caller came with, never the key."""
+    session_id: str = ""
+    """Requests of one session are kept together where a provider's prompt cache gains by it."""
+    idempotency_key: str = ""
+    """The same for every attempt of one request."""
+    deadline: float | None = None
+    """Seconds since the epoch, by the clock of whoever waits; None: no end."""
+
+
 class ModelRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One question to a model."""
 
@@ -77,6 +91,7 @@ class ModelRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     stop: tuple[str, ...] = ()
     repeat_penalty: float | None = None
     """Above 1 discourages repetition; engines without such a setting ignore it."""
+    context: CallContext = CallContext()
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False, tag_field="type", tag="text.delta"):

@@ -12,7 +12,7 @@ class Limits(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     tool_calls: int | None = 100
     """Calls over it are refused one by one; those before it in the same turn are made."""
     input_tokens: int | None = None
-    """Cached ones included."""
+    """Those read from a cache and written to one included."""
     output_tokens: int | None = None
     """Reasoning included."""
     total_tokens: int | None = None
@@ -40,10 +40,7 @@ def reached(limits: Limits, spent: Spent) -> str:
     if limits.tool_calls is not None and spent.tool_calls >= limits.tool_calls:
         return "tool_calls"
     usage = spent.usage
-    if (
-        limits.input_tokens is not None
-        and usage.input_tokens + usage.cached_input_tokens >= limits.input_tokens
-    ):
+    if limits.input_tokens is not None and usage.prompt_tokens >= limits.input_tokens:
         return "input_tokens"
     if (
         limits.output_tokens is not None

@@ -65,11 +65,14 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Tokens spent, as disjoint classes: a cached or reasoning token is counted in its own field only."""
+    """Tokens spent, as disjoint classes: a cached, written or reasoning token is counted in its own field only."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
+    """Read from the provider's prompt cache."""
+    cache_write_tokens: int = 0
+    """Input that the provider wrote to its prompt cache and bills for it."""
     reasoning_tokens: int = 0
     cost_usd: float | None = None
     """None means unknown, never free."""
@@ -80,6 +83,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
             input_tokens=self.input_tokens + other.input_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             cost_usd=_sum_cost(self, other),
         )
@@ -87,7 +91,12 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
     @property
     def total_tokens(self) -> int:
         """All tokens, of every class."""
-        return self.input_tokens + self.output_tokens + self.cached_input_tokens + self.reasoning_tokens
+        return self.prompt_tokens + self.output_tokens + self.reasoning_tokens
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The tokens of the prompt: plain, read from a cache and written to one."""
+        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
 
 
 def _sum_cost(a: Usage, b: Usage) -> float | None:

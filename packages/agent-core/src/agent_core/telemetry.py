@@ -359,11 +359,12 @@ _TOKEN_TYPES = {"gen_ai.usage.input_tokens": "input", "gen_ai.usage.output_token
 
 
 def _usage_attributes(usage: Usage) -> dict[str, int]:
-    """By the conventions the cached tokens are part of the input, and those of reasoning part of the output."""
+    """By the conventions what a cache gave or took is part of the input, and reasoning part of the output."""
     return {
-        "gen_ai.usage.input_tokens": usage.input_tokens + usage.cached_input_tokens,
+        "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens + usage.reasoning_tokens,
         "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
+        "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
         "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
     }
 
