@@ -8,6 +8,8 @@ AgentError
 │   ├── JournalConflictError    another writer was first: stop and read again
 │   ├── RunNotFoundError        no such run
 │   └── JournalUnavailableError the storage failed (disk full, I/O error): nothing was written
+├── KnowledgeError              a knowledge base could not do what was asked
+│   └── KnowledgeUnavailableError its storage failed or is missing
 ├── CodecError                  bytes that are no event of any known version
 ├── ModelError                  a model could not be asked or did not answer
 │   ├── ModelUnavailableError   unreachable, missing, overloaded: the run can be resumed
@@ -82,6 +84,21 @@ class JournalUnavailableError(JournalError):
 
     def __init__(self, where: str, reason: str) -> None:
         super().__init__(f"the journal at {where} cannot be used: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class KnowledgeError(AgentError):
+    """A knowledge base could not do what was asked; the message says what to change."""
+
+
+class KnowledgeUnavailableError(KnowledgeError):
+    """The storage under a knowledge base failed or is missing; nothing that was acknowledged is lost."""
+
+    retryable = True
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"the knowledge base at {where} cannot be used: {reason}")
         self.where = where
         self.reason = reason
 

@@ -10,6 +10,7 @@ import msgspec
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
 from agent_core.embeddings import Embeddings, Purpose
 from agent_core.events import Event
+from agent_core.knowledge import Filters, Passage
 from agent_core.messages import Message
 from agent_core.reflexion import Judgement
 from agent_core.state import RunState
@@ -121,6 +122,27 @@ class Memory(Protocol):
 
     async def remember(self, outcome: RunState) -> None:
         """Keep the outcome of a run that has its answer."""
+        ...
+
+
+class KnowledgeBase(Protocol):
+    """What somebody wrote down, searched by meaning and by word. One tenant's: there is no search without one."""
+
+    async def search(
+        self, query: str, *, k: int = 10, filters: Filters | None = None, domains: Sequence[str] = ()
+    ) -> Sequence[Passage]:
+        """The `k` passages that fit `query` best, best first, among those that `filters` let pass.
+
+        `domains`: where to look; none given, the knowledge base decides by the query.
+
+        Raises:
+            KnowledgeError: a domain or a field to filter by is not known.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free what is held; may be called twice."""
         ...
 
 
