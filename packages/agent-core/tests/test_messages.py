@@ -1,8 +1,21 @@
 """Messages, their parts, and sums of usage."""
 
+import msgspec
 import pytest
 
-from agent_core.messages import Message, Reasoning, Text, Usage, assistant, system, user
+from agent_core.messages import (
+    File,
+    Image,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Text,
+    Usage,
+    assistant,
+    system,
+    user,
+)
 from agent_core.tools import ToolCall, ToolResult
 
 
@@ -51,3 +64,27 @@ COSTS = {
 @pytest.mark.parametrize(("one", "other", "cost"), COSTS.values(), ids=COSTS.keys())
 def test_a_cost_is_known_or_unknown_and_never_free_by_accident(one, other, cost):
     assert (one + other).cost_usd == cost
+
+
+PARTS: dict[str, tuple[Part, str]] = {
+    "text": (Text(text="a"), '{"type":"text","text":"a"}'),
+    "a refusal": (Text(text="no", refusal=True), '{"type":"text","text":"no","refusal":true}'),
+    "sealed thoughts": (
+        Reasoning(text="", signature="s", redacted=True, origin="w"),
+        '{"type":"reasoning","text":"","signature":"s","redacted":true,"origin":"w"}',
+    ),
+    "an image": (Image(data=b"png"), '{"type":"image","data":"cG5n"}'),
+    "a file": (File(url="https://h/f.pdf"), '{"type":"file","url":"https://h/f.pdf"}'),
+    "what the provider did": (
+        Opaque(origin="w", item={"a": 1}),
+        '{"type":"opaque","origin":"w","item":{"a":1}}',
+    ),
+}
+
+
+@pytest.mark.parametrize(("part", "wire"), PARTS.values(), ids=PARTS.keys())
+def test_a_part_is_kept_short_and_comes_back(part, wire):
+    message = Message(role="user", parts=(part,))
+    body = msgspec.json.encode(message)
+    assert body.decode() == '{"role":"user","parts":[' + wire + "]}"
+    assert msgspec.json.decode(body, type=Message) == message

@@ -1,6 +1,6 @@
 import pytest
 
-from agent_core.messages import Message, Reasoning, Text, user
+from agent_core.messages import File, Image, Message, Reasoning, Text, user
 from agent_core.tools import ToolCall, ToolResult
 from agent_memory import estimate_tokens
 
@@ -40,3 +40,10 @@ def test_every_part_counts() -> None:
 
 def test_text_that_no_encoding_holds_counts_too() -> None:
     assert estimate_tokens(user("\ud800")) > estimate_tokens(user(""))
+
+
+def test_a_picture_counts_by_what_it_shows_and_not_by_its_bytes() -> None:
+    small, large = (Message(role="user", parts=(Image(data=bytes(size)),)) for size in (10, 1_000_000))
+    assert 1_000 < estimate_tokens(small) == estimate_tokens(large) < 2_000
+    pages = Message(role="user", parts=(File(data=bytes(300_000)),))
+    assert estimate_tokens(large) < estimate_tokens(pages) < 20_000

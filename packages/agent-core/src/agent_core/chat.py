@@ -35,6 +35,10 @@ class ModelProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of prompt and reply together."""
     reply_tokens: int = 4_096
     """Tokens to leave for the reply when a window is filled."""
+    vision: bool = False
+    """Whether it looks at images."""
+    reasoning: bool = False
+    """Whether it can think before it answers."""
 
 
 class JsonSchema(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="json_schema"):
@@ -62,6 +66,17 @@ class Grammar(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
 Constraint: TypeAlias = JsonSchema | Choice | Grammar
 
 
+class NamedTool(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="named_tool"):
+    """The model is to call this tool."""
+
+    name: str
+
+
+ToolChoice: TypeAlias = Literal["auto", "required", "none"] | NamedTool
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "max"]
+"""How much to think before answering; a model that has fewer steps takes the nearest."""
+
+
 class CallContext(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """For whom a model is asked, and until when: what routing, budgets and caches go by. No model reads it."""
 
@@ -84,13 +99,25 @@ class ModelRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """True: the model continues the text of the messages as it stands, without a chat template. An engine that cannot
     do so asks in chat."""
     tools: Sequence[ToolSpec] = ()
-    tool_choice: Literal["auto", "required", "none"] = "auto"
+    tool_choice: ToolChoice = "auto"
+    parallel_tool_calls: bool | None = None
+    """False: at most one call in a reply. None: as the provider does by itself."""
     constraint: Constraint | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None
     stop: tuple[str, ...] = ()
     repeat_penalty: float | None = None
     """Above 1 discourages repetition; engines without such a setting ignore it."""
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    effort: Effort | None = None
+    reasoning_tokens: int | None = None
+    """At most so many tokens of thought, where that can be said; elsewhere `effort` is taken from it."""
+    cache_ttl_s: int | None = None
+    """Keep the prompt for so long, for the next request that begins with it; None: as the provider does by itself."""
+    extra: JsonObject = {}
+    """Fields of the provider's own, sent as they stand. What is in here ties the request to that provider."""
     context: CallContext = CallContext()
 
 
@@ -128,3 +155,7 @@ class Completion(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The model that answered, as the provider names it."""
     finish_reason: FinishReason = FinishReason.STOP
     usage: Usage = Usage()
+    stop_detail: str = ""
+    """The provider's own word for why it stopped."""
+    response_id: str = ""
+    """The provider's own name of the reply."""

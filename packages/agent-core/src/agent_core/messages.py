@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from agent_core.json_types import JsonObject
 from agent_core.tools import ToolCall, ToolResult
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -20,13 +21,26 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
+    """The provider cut it off, or the model declined; then the text says so (`Text.refusal`)."""
     CANCELLED = "cancelled"
+    PAUSED = "paused"
+    """The provider stopped in the middle of its own work: sent back as it is, the message is gone on with."""
+    ERROR = "error"
+    """The model broke off or wrote what the provider could not read."""
 
 
-class Text(msgspec.Struct, frozen=True, gc=False, kw_only=True, tag_field="type", tag="text"):
+class Text(
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="text"
+):
     """Plain text, written by a person or a model."""
 
     text: str
+    refusal: bool = False
+    """True: with these words the model declined."""
+    phase: str = ""
+    """What the text is for, where the provider says so: a `commentary` on the way, or the `final_answer`."""
+    signature: str = ""
+    """The provider's seal of this text, to be sent back unchanged."""
 
 
 class Reasoning(
@@ -36,17 +50,64 @@ class Reasoning(
 
     text: str
     signature: str = ""
+    """A seal of the text, or the thoughts themselves in a form that only the provider reads."""
+    redacted: bool = False
+    """True: the provider keeps the thoughts to itself; there is a seal and no text."""
+    summary: bool = False
+    """True: the text is the provider's summary of the thoughts."""
+    item_id: str = ""
+    """The provider's own name of the thought; parts that share one belong together."""
+    origin: str = ""
+    """The wire format that the seal is of: others leave it out, a seal means nothing to them."""
 
 
-Part: TypeAlias = Text | Reasoning | ToolCall | ToolResult
+class Image(
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="image"
+):
+    """A picture, by exactly one of its bytes, its address and the provider's id of a file that it holds."""
+
+    data: bytes = b""
+    url: str = ""
+    file_id: str = ""
+    media_type: str = "image/png"
+    """Of `data`; servers that fetch a `url` look for themselves."""
+    detail: Literal["", "low", "high"] = ""
+    """How closely to look, where that can be said."""
+
+
+class File(
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="file"
+):
+    """A document, a sound or a film, by exactly one of its bytes, its address and the provider's id of it."""
+
+    data: bytes = b""
+    url: str = ""
+    file_id: str = ""
+    media_type: str = "application/pdf"
+    name: str = ""
+
+
+class Opaque(
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="opaque"
+):
+    """What only the provider understands, such as a search that it ran itself: sent back in its place, unchanged."""
+
+    origin: str
+    """The wire format that it is of; others leave it out."""
+    item: JsonObject
+
+
+Part: TypeAlias = Text | Reasoning | ToolCall | ToolResult | Image | File | Opaque
 """One piece of a message."""
 
 
-class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One message of a conversation: who speaks, and the parts in order."""
 
     role: Role
     parts: tuple[Part, ...]
+    cache: bool = False
+    """True: the prompt up to here will come again, so a provider that must be told is to keep it."""
 
     @property
     def text(self) -> str:

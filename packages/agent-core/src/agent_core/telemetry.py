@@ -28,7 +28,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, Statu
 from agent_core import events as ev
 from agent_core.chat import Delta
 from agent_core.effects import AskModel, ExecuteTool
-from agent_core.messages import FinishReason, Message, Part, Reasoning, Text, Usage
+from agent_core.messages import File, FinishReason, Image, Message, Opaque, Part, Reasoning, Text, Usage
 from agent_core.ports import Clock, StoredEvent
 from agent_core.state import Phase, RunState
 from agent_core.system import SystemClock
@@ -382,6 +382,10 @@ def _part(part: Part) -> dict[str, object]:
         return {"type": "reasoning", "content": part.text}
     if isinstance(part, ToolCall):
         return {"type": "tool_call", "id": part.tool_call_id, "name": part.name, "arguments": part.arguments}
+    if isinstance(part, Image | File):  # never the bytes
+        return {"type": "uri", "modality": part.media_type, "uri": part.url or part.file_id}
+    if isinstance(part, Opaque):
+        return {"type": "opaque", "origin": part.origin}
     return {"type": "tool_call_response", "id": part.tool_call_id, "response": part.content}
 
 

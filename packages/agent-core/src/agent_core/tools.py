@@ -77,6 +77,8 @@ class ToolCall(
     arguments: JsonObject
     malformed: str = ""
     """The text of the arguments where it was not a JSON object; such a call is refused with that text."""
+    signature: str = ""
+    """The provider's seal of this call, to be sent back unchanged."""
 
 
 class ToolResult(

@@ -4,10 +4,14 @@ import re
 
 import msgspec
 
-from agent_core.messages import Message, Reasoning, Text
+from agent_core.messages import File, Image, Message, Part, Reasoning, Text
 
 _MESSAGE_TOKENS = 8
 """For the role and the marks around a message; the chat templates in use take 3 to 7."""
+_MEDIA_TOKENS = 1_600
+"""For an image at the size that providers scale it to, or one page of a document."""
+_FILE_BYTES_A_TOKEN = 20
+"""A PDF takes about 30 KB a page."""
 
 _PIECES = re.compile(r"[A-Z]?[a-z]{1,3}|[!-~]|\s{2,}|\s(?![A-Za-z])")
 """One token each: up to three small letters, perhaps behind a capital; any other ASCII sign; white space, but for a
@@ -22,14 +26,15 @@ def estimate_tokens(message: Message) -> int:
     1.9, Russian 1.8, Chinese and Japanese 1.2, numbers and hexadecimal 1.0, German 0.9, Base64 0.8. Larger
     vocabularies need fewer tokens. A tool call or result counts with the JSON it is sent as.
     """
-    return _MESSAGE_TOKENS + sum(_of_text(text) for text in _texts(message))
+    return _MESSAGE_TOKENS + sum(_of_part(part) for part in message.parts)
 
 
-def _texts(message: Message) -> list[str]:
-    return [
-        part.text if isinstance(part, Text | Reasoning) else msgspec.json.encode(part).decode()
-        for part in message.parts
-    ]
+def _of_part(part: Part) -> int:
+    if isinstance(part, Image | File):
+        return _MEDIA_TOKENS + len(part.data) // _FILE_BYTES_A_TOKEN * isinstance(part, File)
+    if isinstance(part, Text | Reasoning):
+        return _of_text(part.text)
+    return _of_text(msgspec.json.encode(part).decode())
 
 
 def _of_text(text: str) -> int:
