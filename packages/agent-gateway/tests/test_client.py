@@ -20,7 +20,7 @@ from agent_gateway.errors import (
     UnknownRemoteModelError,
     UnknownServerError,
 )
-from agent_gateway.transport import HttpxTransport
+from agent_gateway.transport import HttpxTransport, Timeouts
 
 KEY = "sk-very-secret"
 HELLO = ModelRequest(messages=(user("hi"),))
@@ -82,7 +82,7 @@ async def test_a_reply_that_breaks_off(
 
 async def test_a_silent_server(server: Any, make_script: Any, make_sse: Any, make_delta: Any) -> None:
     server.say(make_script(make_sse(make_delta(content="a"), done=False), None))
-    transport = HttpxTransport(read_timeout_s=0.2)
+    transport = HttpxTransport(timeouts=Timeouts(between_s=0.2))
     async with OpenAIChatModel("m", base_url=server.base_url, transport=transport) as model:
         with pytest.raises(ProviderUnavailableError, match="silent"):
             await ask(model)

@@ -44,8 +44,20 @@ def test_an_event_comes_as_soon_as_it_is_whole() -> None:
     splitter = SseSplitter()
     assert splitter.feed(b"data: a\n") == []
     assert [event.data for event in splitter.feed(b"\n")] == [b"a"]
-    assert [event.data for event in splitter.feed(b"data: b\r\n\r")] == []
-    assert [event.data for event in splitter.feed(b"\n")] == [b"b"]
+    assert [event.data for event in splitter.feed(b"data: b\r\n\r")] == [b"b"]
+    assert splitter.feed(b"\n") == []
+
+
+def test_what_is_held_is_counted() -> None:
+    splitter = SseSplitter()
+    splitter.feed(b"data: a\n\ndata: 12345")
+    assert splitter.held_bytes == 11
+    splitter.feed(b"678\ndata: 9")
+    assert splitter.held_bytes == 22
+    assert [event.data for event in splitter.feed(b"\n\n")] == [b"12345678\n9"]
+    assert splitter.held_bytes == 0
+    splitter.feed(b": alive\n" * 9)
+    assert splitter.held_bytes == 0
 
 
 _PIECES = st.sampled_from(

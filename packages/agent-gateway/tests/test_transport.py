@@ -1,43 +1,91 @@
 import asyncio
 import inspect
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 
-from agent_gateway.errors import ProviderRefusedError, ProviderUnavailableError
-from agent_gateway.transport import HTTPX_ERRORS, HttpCall, HttpxTransport, translate
+from agent_gateway.aiohttp_transport import AiohttpTransport
+from agent_gateway.errors import (
+    BrokenReplyError,
+    CertificateError,
+    ProviderRefusedError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
+from agent_gateway.transport import HttpCall, HttpxTransport, Timeouts, Transport, default_transport
+from agent_gateway.transport_errors import ERRORS, Fault, translate
+
+BOTH = (HttpxTransport, AiohttpTransport)
+BUILT_IN = {
+    "builtins.TimeoutError",
+    "builtins.ConnectionError",
+    "builtins.OSError",
+    "builtins.ValueError",
+    "zlib.error",
+}
+CLASSES = {
+    Fault.UNREACHABLE: ProviderUnavailableError,
+    Fault.CONNECT_TIMEOUT: ProviderTimeoutError,
+    Fault.READ_TIMEOUT: ProviderTimeoutError,
+    Fault.BROKEN: ProviderUnavailableError,
+    Fault.CERTIFICATE: CertificateError,
+    Fault.OURS: ProviderRefusedError,
+}
 
 
-def exceptions_of_httpx() -> list[type[Exception]]:
-    return [
-        kind
-        for _, kind in inspect.getmembers(httpx, inspect.isclass)
+@pytest.fixture(params=BOTH, ids=lambda kind: kind.__name__)
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    made = request.param(timeouts=Timeouts(connect_s=2.0))
+    yield made
+    await made.aclose()
+
+
+def exceptions_of(client: Any) -> dict[str, type[Exception]]:
+    return {
+        f"{client.__name__}.{kind.__name__}": kind
+        for _, kind in inspect.getmembers(client, inspect.isclass)
         if issubclass(kind, Exception) and not issubclass(kind, Warning)
-    ]
+    }
 
 
-def test_the_table_has_every_exception_of_httpx_and_no_other() -> None:
-    assert {kind.__name__ for kind in exceptions_of_httpx()} == set(HTTPX_ERRORS)
+PUBLIC = exceptions_of(httpx) | exceptions_of(aiohttp)
 
 
-@pytest.mark.parametrize("kind", exceptions_of_httpx(), ids=lambda kind: kind.__name__)
-def test_each_class_becomes_one_of_ours_or_stays_a_bug(kind: type[Exception]) -> None:
-    fault, words = HTTPX_ERRORS[kind.__name__]
-    if fault == "bug":
+def test_the_table_has_every_exception_of_the_clients_and_no_other() -> None:
+    assert {*PUBLIC, *BUILT_IN} == set(ERRORS)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_each_class_becomes_one_of_ours_or_stays_a_bug(name: str) -> None:
+    fault, words = ERRORS[name]
+    kind = PUBLIC[name]
+    if fault is Fault.BUG:
         assert not issubclass(kind, httpx.HTTPError | httpx.InvalidURL)
         return
-    error = kind.__new__(kind)
-    told = translate(error, "openai:m")
+    told = translate(kind.__new__(kind), "openai:m")
     assert words in str(told)
-    assert isinstance(told, ProviderUnavailableError if fault == "theirs" else ProviderRefusedError)
+    assert type(told) is CLASSES[fault]
+    began = translate(kind.__new__(kind), "openai:m", began=True)
+    assert isinstance(began, BrokenReplyError) == (fault is Fault.BROKEN)
 
 
 def test_a_class_that_is_derived_from_a_known_one() -> None:
     class NewError(httpx.ReadError):
-        pass
+        __module__ = "httpx"
 
     assert "while it answered" in str(translate(NewError("secret"), "openai:m"))
     assert "secret" not in str(translate(NewError("secret"), "openai:m"))
+
+
+def test_what_the_standard_library_raises() -> None:
+    assert isinstance(translate(zlib.error("x"), "m", began=True), BrokenReplyError)
+    assert isinstance(translate(ConnectionResetError(), "m", began=True), BrokenReplyError)
+    assert type(translate(OSError(), "m")) is ProviderUnavailableError
+    assert isinstance(translate(ValueError("a header"), "m"), ProviderRefusedError)
 
 
 @pytest.mark.parametrize(
@@ -50,16 +98,26 @@ def test_a_class_that_is_derived_from_a_known_one() -> None:
         ("http://host:port/v1", ProviderRefusedError),
     ],
 )
-async def test_addresses_that_lead_nowhere(url: str, kind: type[Exception]) -> None:
-    transport = HttpxTransport(connect_timeout_s=2.0)
+async def test_addresses_that_lead_nowhere(transport: Transport, url: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         async with transport.send(HttpCall(url=url, where="openai:m", headers={})):
             pass
-    await transport.aclose()
+
+
+async def test_a_key_with_a_line_break_is_ours_and_not_shown(transport: Transport) -> None:
+    call = HttpCall(
+        url="http://127.0.0.1:1/", where="openai:m", headers={"Authorization": "Bearer sk\r\nsecret"}
+    )
+    with pytest.raises((ProviderRefusedError, ProviderUnavailableError)) as raised:
+        async with transport.send(call):
+            pass
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(("silent", "works"), [(1, True), (2, False)])
-async def test_a_server_that_hangs_up_without_a_word_is_asked_once_more(silent: int, works: bool) -> None:
+async def test_a_server_that_hangs_up_without_a_word_is_asked_once_more(
+    transport: Transport, silent: int, works: bool
+) -> None:
     """As one does that closes an idle connection in the moment in which it is used again."""
     asked = 0
 
@@ -74,9 +132,8 @@ async def test_a_server_that_hangs_up_without_a_word_is_asked_once_more(silent: 
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
-    transport = HttpxTransport()
     try:
-        call = HttpCall(method="GET", url=url, where="here", headers={})
+        call = HttpCall(url=url, where="here", headers={})
         if works:
             async with transport.send(call) as reply:
                 assert await reply.read() == b"ok"
@@ -85,6 +142,38 @@ async def test_a_server_that_hangs_up_without_a_word_is_asked_once_more(silent: 
                 async with transport.send(call):
                     pass
     finally:
-        await transport.aclose()
         listener.close()
     assert asked == 2
+
+
+async def test_only_what_was_asked_for_is_sent(transport: Transport, server: Any, make_script: Any) -> None:
+    server.say(make_script(b"{}", content_type="application/json"))
+    headers = {"Content-Type": "application/json", "X-Key": "k"}
+    async with transport.send(
+        HttpCall(url=server.base_url, where="m", headers=headers, body=b"[1]")
+    ) as reply:
+        assert (reply.status, await reply.read()) == (200, b"{}")
+    (request,) = server.requests
+    assert request["body"] == [1]
+    assert {*request["headers"]} - {"connection"} == {"host", "content-type", "x-key", "content-length"}
+
+
+async def test_proxies_of_the_environment(
+    transport: Transport, server: Any, make_script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.say(make_script(b"proxied", content_type="text/plain"))
+    monkeypatch.setenv("HTTP_PROXY", server.base_url.removesuffix("/v1"))
+    monkeypatch.setenv("NO_PROXY", "direct.test")
+    call = HttpCall(method="GET", url="http://far.test/v1/models", where="m", headers={})
+    async with transport.send(call) as reply:
+        assert await reply.read() == b"proxied"
+    assert server.requests[0]["path"] == "http://far.test/v1/models"
+    with pytest.raises(ProviderUnavailableError):
+        async with transport.send(HttpCall(method="GET", url="http://direct.test:1/", where="m", headers={})):
+            pass
+
+
+def test_the_extra_swaps_the_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(default_transport(), AiohttpTransport)
+    monkeypatch.setattr("agent_gateway.transport.find_spec", lambda name: None)
+    assert isinstance(default_transport(), HttpxTransport)

@@ -2,11 +2,23 @@
 so a caller who knows only agent-core handles them all.
 
 GatewayError
-├── ProviderUnavailableError    unreachable, overloaded, rate limited, broken off; may carry `retry_after_s`
+├── ProviderUnavailableError    unreachable or overloaded; may carry `retry_after_s`
+│   ├── RateLimitedError        too many requests or tokens for now
+│   ├── QuotaExhaustedError     nothing left to pay with: waiting does not help
+│   ├── ProviderTimeoutError    it took too long; says in which phase
+│   ├── BrokenReplyError        the reply broke off, or is none of the format
+│   ├── ReplyTooLargeError      the reply is larger than was allowed
+│   └── CertificateError        nobody vouches for the server
 ├── ProviderRefusedError        the provider says that the request is wrong
 │   ├── CredentialsError        no key, a wrong key, or a key without the right
 │   └── UnknownRemoteModelError the provider has no such model, or the base URL is no such service
 ├── ConstraintUnsupportedError  the server has no way to hold its output to this kind of constraint
+├── DeadlineExceededError       the request's deadline passed
+├── RoutesExhaustedError        no route of a router could answer
+├── BudgetExceededError         a tenant or a key has spent its budget
+├── UnknownPriceError           a budget is in money, and what the model costs is not known
+├── PriceTableError             a file of prices cannot be used
+├── RecordingError              a recording has no such exchange, or is none
 ├── WeightsError                a weight file is missing, truncated or not one
 ├── MissingExtraError           a local engine's wheel is not installed
 ├── UnknownModelError           a model name that the catalog does not know
@@ -14,8 +26,18 @@ GatewayError
 """
 
 from pathlib import Path
+from typing import Literal, TypeAlias
 
-from agent_core.errors import AgentError, ConfigurationError, ModelRefusedError, ModelUnavailableError
+from agent_core.errors import (
+    AgentError,
+    ConfigurationError,
+    ModelError,
+    ModelRefusedError,
+    ModelUnavailableError,
+)
+
+TimeoutPhase: TypeAlias = Literal["connect", "first_byte", "between", "total"]
+"""Waiting for a connection, for the reply to begin, for its next piece, or for all of it."""
 
 
 class GatewayError(AgentError):
@@ -36,6 +58,52 @@ class ProviderUnavailableError(GatewayError, ModelUnavailableError):
         self.reason = reason
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+class RateLimitedError(ProviderUnavailableError):
+    """Too many requests or tokens for now; `retry_after_s` where the provider said it."""
+
+
+class QuotaExhaustedError(ProviderUnavailableError):
+    """The account has nothing left to pay with."""
+
+    retryable = False
+
+
+class ProviderTimeoutError(ProviderUnavailableError):
+    """The provider took too long."""
+
+    def __init__(self, where: str, reason: str, *, phase: TimeoutPhase) -> None:
+        super().__init__(where, f"{reason} (timeout: {phase})")
+        self.phase = phase
+
+
+class BrokenReplyError(ProviderUnavailableError):
+    """The reply broke off before its end, or what came is no reply of the format."""
+
+
+class ReplyTooLargeError(ProviderUnavailableError):
+    """The reply is larger than was allowed; `limit_bytes` is how much that is."""
+
+    retryable = False
+
+    def __init__(self, where: str, what: str, limit_bytes: int) -> None:
+        super().__init__(
+            where, f"{what} is larger than {limit_bytes:,} bytes; raise the limit if that is right"
+        )
+        self.limit_bytes = limit_bytes
+
+
+class CertificateError(ProviderUnavailableError):
+    """The server's certificate could not be verified; nothing was sent to it."""
+
+    retryable = False
+
+    def __init__(self, where: str) -> None:
+        reason = (
+            "its certificate could not be verified; check the address, and SSL_CERT_FILE for one of your own"
+        )
+        super().__init__(where, reason)
 
 
 class ProviderRefusedError(GatewayError, ModelRefusedError):
@@ -70,6 +138,76 @@ class ConstraintUnsupportedError(GatewayError, ModelRefusedError):
         )
         self.server = server
         self.constraint = constraint
+
+
+class DeadlineExceededError(GatewayError, ModelUnavailableError):
+    """The request's deadline passed before its reply was complete."""
+
+    retryable = False
+
+    def __init__(self, where: str, late_s: float) -> None:
+        super().__init__(
+            f"{where} did not answer before the deadline, which passed {late_s:.3f} s ago; allow more time"
+        )
+        self.where = where
+        self.late_s = late_s
+
+
+class RoutesExhaustedError(GatewayError, ModelUnavailableError):
+    """Every route of a router was tried or could not be; `errors` says why, route by route."""
+
+    retryable = True
+
+    def __init__(
+        self, errors: tuple[tuple[str, ModelError], ...], *, retry_after_s: float | None = None
+    ) -> None:
+        reasons = "; ".join(f"{name}: {error}" for name, error in errors)
+        wait = "" if retry_after_s is None else f"; try again in {retry_after_s:.1f} s"
+        super().__init__(f"no route could answer{wait}: {reasons or 'each is over its limits'}")
+        self.errors = errors
+        self.retry_after_s = retry_after_s
+
+
+class BudgetExceededError(GatewayError, ModelRefusedError):
+    """A tenant or a key does not have enough of its budget left for the request."""
+
+    def __init__(self, kind: str, name: str, left: str, wanted: str) -> None:
+        super().__init__(
+            f"the budget of {kind} {name!r} is too small for this request: {left} and it may take {wanted}; "
+            "raise the budget, wait for its next period, or ask for fewer tokens"
+        )
+        self.kind = kind
+        self.name = name
+
+
+class UnknownPriceError(GatewayError, ModelRefusedError):
+    """A budget is in money and the model's price is not known, so that nobody could hold the one to the other."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f"the budget of {kind} {name!r} is in USD and what the model costs is not known; "
+            "add the model to a file of prices, or give the budget in tokens"
+        )
+        self.kind = kind
+        self.name = name
+
+
+class PriceTableError(GatewayError, ConfigurationError):
+    """A file of prices cannot be read or is not in the form of `prices.json`."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the prices in {path} cannot be used: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class RecordingError(GatewayError, ConfigurationError):
+    """A recording cannot be read, or holds no reply to a request; record it again."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"the recording {path} cannot be used: {reason}; delete it and record it again")
+        self.path = path
+        self.reason = reason
 
 
 class WeightsError(GatewayError, ModelUnavailableError):

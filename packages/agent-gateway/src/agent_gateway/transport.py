@@ -1,26 +1,46 @@
-"""HTTP: the only importer of httpx, imported at the first request because it takes a fifth of a second.
+"""HTTP: the port, `Transport.send`, and its adapter over httpx, of which this is the only importer; it is imported at
+the first request because that takes a fifth of a second.
 
-The port is one method, `Transport.send`. Statuses are the caller's business (`failures`); everything that httpx
-raises becomes ours by one table.
+Statuses are the caller's business (`failures`); what a client raises becomes ours by one table (`transport_errors`).
+Redirects are not followed: a key is for the host that it was given for.
 """
 
-import contextlib
+import time
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, cast
 
 import anyio
 import msgspec
 
-from agent_core.errors import ModelError
-from agent_gateway.errors import ProviderRefusedError, ProviderUnavailableError
+from agent_gateway.errors import BrokenReplyError, ProviderTimeoutError, ReplyTooLargeError
+from agent_gateway.inflate import ACCEPTED, Inflater
+from agent_gateway.proxies import Proxies
+from agent_gateway.transport_errors import translate
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
 _DRAIN_S = 0.2
+_KNOWN_URLS = 100
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait, in seconds."""
+
+    connect_s: float = 10.0
+    """For a connection."""
+    first_byte_s: float = 300.0
+    """For the head of the reply. A model that does not stream sends it when it has thought and written all."""
+    between_s: float = 180.0
+    """For each further piece of the reply."""
+    total_s: float | None = None
+    """For all of it, from the request to the last byte; None: no end."""
 
 
 class HttpCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +52,8 @@ class HttpCall(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes = b""
     method: Literal["GET", "POST"] = "POST"
+    timeouts: Timeouts | None = None
+    """None: those of the transport."""
 
 
 class HttpReply(ABC):
@@ -41,13 +63,47 @@ class HttpReply(ABC):
     headers: Mapping[str, str]
     """Names in lower case."""
 
+    def __init__(self, where: str, limit_bytes: int) -> None:
+        self.where = where
+        self._limit_bytes = limit_bytes
+
     @abstractmethod
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives."""
+    def packed(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, still compressed where it is."""
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, unpacked. A reader that stops at the format's own end still lets the reply end.
+
+        Raises:
+            ProviderUnavailableError: one of its kinds, by `transport_errors`.
+            ReplyTooLargeError: more bytes than the transport allows.
+        """
+        encoding = self.headers.get("content-encoding", "")
+        size, limit = 0, self._limit_bytes
+        async with aclosing(self.packed()) as packed:
+            chunks = packed if encoding in {"", "identity"} else self._unpacked(packed, encoding)
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise ReplyTooLargeError(self.where, "its reply", limit)
+                yield chunk
 
     async def read(self) -> bytes:
         """The whole body."""
         return b"".join([chunk async for chunk in self.chunks()])
+
+    async def _unpacked(self, packed: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
+        if encoding not in ACCEPTED:
+            raise BrokenReplyError(self.where, f"its reply is compressed as {encoding[:20]!r}, unasked")
+        inflater = Inflater()
+        try:
+            async for chunk in packed:
+                for piece in inflater.feed(chunk):
+                    yield piece
+        except zlib.error as error:
+            raise translate(error, self.where, began=True) from error
+        if not inflater.is_whole:
+            raise BrokenReplyError(self.where, "its reply broke off before its end")
 
 
 class Transport(ABC):
@@ -64,139 +120,136 @@ class Transport(ABC):
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; a later request opens new ones."""
 
 
 class HttpxTransport(Transport):
-    """The transport over httpx, with a pool of connections."""
+    """The transport over httpx, with a pool of connections. Proxies are read from the environment."""
 
     def __init__(
-        self, *, connect_timeout_s: float = 10.0, read_timeout_s: float = 120.0, max_connections: int = 100
+        self,
+        *,
+        timeouts: Timeouts | None = None,
+        max_connections: int = 1_000,
+        max_reply_bytes: int = 256 * 1024 * 1024,
+        ssl_context: "ssl.SSLContext | None" = None,
     ) -> None:
-        """`read_timeout_s` is the longest silence between two pieces of a reply, the wait for the first included."""
-        self._connect_timeout_s = connect_timeout_s
-        self._read_timeout_s = read_timeout_s
+        """`max_reply_bytes` is counted after unpacking; `ssl_context` replaces certifi's list of authorities."""
+        self._timeouts = timeouts or Timeouts()
         self._max_connections = max_connections
-        self._client: httpx.AsyncClient | None = None
+        self._max_reply_bytes = max_reply_bytes
+        self._ssl_context = ssl_context
+        self._pools: dict[str | None, httpx.AsyncHTTPTransport] = {}
+        self._urls: dict[str, httpx.URL] = {}
+        self._proxies = Proxies()
 
     @asynccontextmanager
     async def send(self, call: HttpCall) -> AsyncGenerator[HttpReply, None]:
         """Send `call`; see `Transport`."""
-        client = self._ready()
-        with _errors_of(call.where):
-            request = client.build_request(
-                call.method, call.url, headers=dict(call.headers), content=call.body
-            )
-            response = await self._sent(client, request)
+        timeouts = call.timeouts or self._timeouts
+        ends = None if timeouts.total_s is None else time.monotonic() + timeouts.total_s
+        phases: dict[str, float] = {
+            "connect": timeouts.connect_s,
+            "pool": timeouts.connect_s,
+            "write": timeouts.between_s,
+            "read": timeouts.first_byte_s,
+        }
+        with _until(ends, call.where):
+            response = await self._sent(call, phases)
+        phases["read"] = timeouts.between_s  # httpcore looks again when the body is begun
         try:
-            yield _HttpxReply(response, call.where)
+            yield _HttpxReply(response, call.where, self._max_reply_bytes, ends)
         finally:
             await response.aclose()
 
-    @staticmethod
-    async def _sent(client: "httpx.AsyncClient", request: "httpx.Request") -> "httpx.Response":
+    async def _sent(self, call: HttpCall, phases: dict[str, float]) -> "httpx.Response":
         """Send, and once more where the server hung up without a word.
 
         A server may close an idle connection in the moment in which we use it again (RFC 9112, 9.3.1 and 9.5).
         """
-        import httpx  # noqa: PLC0415 (loaded already)
+        import httpx  # noqa: PLC0415 (see the module's docstring)
 
         try:
-            return await client.send(request, stream=True)
-        except httpx.RemoteProtocolError:
-            return await client.send(request, stream=True)
+            url = self._url(call.url)
+            pool = self._pool(url)
+            # Not httpx.AsyncClient: its cookies, redirects and hooks cost as much as all the rest, for no use here.
+            request = httpx.Request(
+                call.method, url, headers=call.headers, content=call.body, extensions={"timeout": phases}
+            )
+            try:
+                return await pool.handle_async_request(request)
+            except httpx.RemoteProtocolError:
+                return await pool.handle_async_request(request)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise translate(error, call.where) from error
 
     async def aclose(self) -> None:
         """Close all connections; a later request opens new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.aclose()
 
-    def _ready(self) -> "httpx.AsyncClient":
-        if self._client is None:
-            import httpx  # noqa: PLC0415 (see the module's docstring)
+    def _url(self, text: str) -> "httpx.URL":
+        """`text` as a URL; reading one takes as long as the rest of a request."""
+        url = self._urls.get(text)
+        if url is None:
+            import httpx  # noqa: PLC0415 (loaded already)
 
-            self._client = httpx.AsyncClient(
-                timeout=httpx.Timeout(self._read_timeout_s, connect=self._connect_timeout_s),
-                limits=httpx.Limits(max_connections=self._max_connections),
-            )
-        return self._client
+            if len(self._urls) >= _KNOWN_URLS:
+                self._urls.clear()
+            url = self._urls[text] = httpx.URL(text)
+        return url
+
+    def _pool(self, url: "httpx.URL") -> "httpx.AsyncHTTPTransport":
+        proxy = self._proxies.of(url.scheme, url.host)
+        pool = self._pools.get(proxy)
+        if pool is None:
+            import httpx  # noqa: PLC0415 (loaded already)
+
+            limits = httpx.Limits(max_connections=self._max_connections, max_keepalive_connections=100)
+            verify = True if self._ssl_context is None else self._ssl_context
+            pool = self._pools[proxy] = httpx.AsyncHTTPTransport(verify=verify, limits=limits, proxy=proxy)
+        return pool
 
 
 class _HttpxReply(HttpReply):
-    def __init__(self, response: "httpx.Response", where: str) -> None:
+    def __init__(self, response: "httpx.Response", where: str, limit_bytes: int, ends: float | None) -> None:
+        super().__init__(where, limit_bytes)
         self._response = response
-        self._where = where
-        self._chunks: AsyncIterator[bytes] | None = None
+        self._ends = ends
         self.status = response.status_code
         self.headers = response.headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. A reader that stops at the format's own end still lets the reply end."""
-        chunks = self._response.aiter_bytes()
-        with _errors_of(self._where):
-            async for chunk in chunks:
-                yield chunk
+    async def packed(self) -> AsyncGenerator[bytes, None]:
+        import httpx  # noqa: PLC0415 (loaded already: a request is under way)
+
+        pieces = aiter(cast("httpx.AsyncByteStream", self._response.stream))
+        try:
+            if self._ends is None:
+                async for piece in pieces:
+                    yield piece
+                return
+            while True:
+                with _until(self._ends, self.where):
+                    piece = await anext(pieces)
+                yield piece
+        except StopAsyncIteration:
+            return
+        except httpx.HTTPError as error:
+            raise translate(error, self.where, began=True) from error
 
 
-_Fault = Literal["theirs", "ours", "bug"]
-
-HTTPX_ERRORS: Mapping[str, tuple[_Fault, str]] = MappingProxyType(
-    {
-        # theirs: the provider or the network, worth another try
-        "HTTPError": ("theirs", "the request failed"),
-        "RequestError": ("theirs", "the request failed"),
-        "TransportError": ("theirs", "the connection failed"),
-        "TimeoutException": ("theirs", "it did not answer in time"),
-        "ConnectTimeout": ("theirs", "no connection in time"),
-        "ReadTimeout": ("theirs", "it fell silent for too long"),
-        "WriteTimeout": ("theirs", "it did not take the request in time"),
-        "PoolTimeout": ("theirs", "all connections are in use"),
-        "NetworkError": ("theirs", "the network failed"),
-        "ConnectError": ("theirs", "no connection"),
-        "ReadError": ("theirs", "the connection broke while it answered"),
-        "WriteError": ("theirs", "the connection broke while it was asked"),
-        "CloseError": ("theirs", "the connection broke while it was closed"),
-        "ProxyError": ("theirs", "the proxy did not let the request through"),
-        "ProtocolError": ("theirs", "it does not keep to HTTP"),
-        "RemoteProtocolError": ("theirs", "it does not keep to HTTP, or the connection broke"),
-        "DecodingError": ("theirs", "its reply is compressed wrongly"),
-        "HTTPStatusError": ("theirs", "it answered with an error status"),
-        # ours: an address or a header that is wrong in the settings
-        "InvalidURL": ("ours", "the base URL is not a URL"),
-        "UnsupportedProtocol": ("ours", "the base URL must begin with https:// or http://"),
-        "LocalProtocolError": ("ours", "the request breaks HTTP (a line break in the key?)"),
-        "TooManyRedirects": ("ours", "it redirects in circles"),
-        # bug: this module used httpx wrongly; not caught
-        "CookieConflict": ("bug", ""),
-        "StreamError": ("bug", ""),
-        "StreamConsumed": ("bug", ""),
-        "StreamClosed": ("bug", ""),
-        "RequestNotRead": ("bug", ""),
-        "ResponseNotRead": ("bug", ""),
-    }
-)
-"""Every exception class of httpx by name, so that httpx need not be imported to have the table."""
-
-
-@contextlib.contextmanager
-def _errors_of(where: str) -> Generator[None, None, None]:
-    import httpx  # noqa: PLC0415 (loaded already: a request is under way)
-
-    try:
+@contextmanager
+def _until(ends: float | None, where: str) -> Generator[None, None, None]:
+    """Hold what is within to the moment `ends`, by `time.monotonic`."""
+    if ends is None:
         yield
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise translate(error, where) from error
-
-
-def translate(error: Exception, where: str) -> ModelError:
-    """Our error for an exception of httpx, by the nearest class that the table knows."""
-    name = next((kind.__name__ for kind in type(error).__mro__ if kind.__name__ in HTTPX_ERRORS), "HTTPError")
-    fault, words = HTTPX_ERRORS[name]
-    # Never the exception's own text: it may quote a header or the user part of a URL.
-    if fault == "ours":
-        return ProviderRefusedError(where, words)
-    return ProviderUnavailableError(where, f"{words} ({type(error).__name__})")
+        return
+    try:
+        with anyio.fail_after(ends - time.monotonic()):
+            yield
+    except TimeoutError as error:
+        raise ProviderTimeoutError(where, "it did not end in time", phase="total") from error
 
 
 async def drain(chunks: AsyncIterator[bytes]) -> None:
@@ -204,3 +257,15 @@ async def drain(chunks: AsyncIterator[bytes]) -> None:
     with anyio.move_on_after(_DRAIN_S):
         async for _ in chunks:
             pass
+
+
+def default_transport(*, timeouts: Timeouts | None = None) -> Transport:
+    """The transport over aiohttp where the extra `aiohttp` is installed, for a fifth of the CPU, else over httpx.
+
+    aiohttp runs on asyncio alone: with trio, give an `HttpxTransport`.
+    """
+    if find_spec("aiohttp") is None:
+        return HttpxTransport(timeouts=timeouts)
+    from agent_gateway.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 (it imports this module)
+
+    return AiohttpTransport(timeouts=timeouts)
