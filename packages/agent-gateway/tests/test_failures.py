@@ -124,3 +124,11 @@ def test_a_long_wait_is_not_taken_for_a_long_prompt() -> None:
 )
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers, now=60.0) == seconds
+
+
+def test_the_wait_is_the_header_s_and_else_the_body_s() -> None:
+    body = '{"error": {"message": "Please try again in 1.5s."}}'
+    for headers, seconds in (({}, 1.5), ({"retry-after": "4"}, 4.0), ({"retry-after": "soon"}, 1.5)):
+        error = failure(TARGET, body, status=429, headers=headers)
+        assert isinstance(error, ProviderUnavailableError)
+        assert error.retry_after_s == seconds

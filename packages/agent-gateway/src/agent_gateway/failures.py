@@ -16,6 +16,7 @@ from agent_gateway.errors import (
     ProviderUnavailableError,
     UnknownRemoteModelError,
 )
+from agent_gateway.retry import hinted_wait_s
 
 _LONGEST_REASON = 600
 _UNAVAILABLE = frozenset({408, 409, 425, 429, 498, 499, 529})
@@ -98,6 +99,7 @@ def failure(
             return UnknownRemoteModelError(target.where, reason, status=status)
         case _ if status in _UNAVAILABLE or status >= 500:
             wait = retry_after_s(headers or {}, now)
+            wait = hinted_wait_s(body) if wait is None else wait
             return ProviderUnavailableError(target.where, reason, status=status, retry_after_s=wait)
         case _ if 300 <= status < 400:
             goal = (headers or {}).get("location", "elsewhere")
