@@ -22,9 +22,9 @@ import anyio
 from figures import Figure, print_figures
 from peers.environments import OURS, Environments
 
-from agent_core import Limits, Runner, StoredEvent, ToolCall, ToolResult, codec, replay, user
+from agent_core import Limits, Runner, StoredEvent, ToolCall, codec, replay, user
 from agent_core import events as ev
-from agent_core.messages import Message, Usage, assistant
+from agent_core.messages import Text, Usage
 from agent_core.state import Phase
 from agent_core.testing import (
     InMemoryJournal,
@@ -121,7 +121,7 @@ def one_tool_run_us(environments):
 
 
 def journal_of(calls):
-    """The events of a run that calls `calls` tools, one a turn, with texts of a usual length."""
+    """The events of a run that calls `calls` tools, one a turn, with texts of a usual length, as a runner writes them."""
     at = 1_763_800_000.123
     usage = Usage(input_tokens=412, output_tokens=23)
     yield ev.RunStarted(
@@ -131,15 +131,12 @@ def journal_of(calls):
     for turn in range(1, calls + 1):
         key = f"call_{turn}"
         tool_call = ToolCall(tool_call_id=key, name="read_file", arguments={"path": f"notes/{turn}.md"})
-        message = Message(role="assistant", parts=(tool_call,))
-        yield ev.ToolsCalled(at=at + turn, message=message, model="m", usage=usage)
-        yield ev.ToolReturned(
-            at=at + turn, result=ToolResult(tool_call_id=key, content="Buy milk and bread.")
-        )
-        yield ev.ResultsAccepted(at=at + turn)
-    yield ev.ModelAnswered(at=at, message=assistant("Shopping lists, mostly."), model="m", usage=usage)
-    yield ev.AnswerAccepted(at=at)
-    yield ev.OutcomeStored(at=at)
+        yield ev.ToolsCalled(at=at + turn, parts=(tool_call,), model="m" if turn == 1 else "", usage=usage)
+        yield ev.ToolReturned(at=at + turn, tool_call_id=key, content="Buy milk and bread.")
+        yield ev.ResultsAccepted()
+    yield ev.ModelAnswered(at=at + calls, parts=(Text(text="Shopping lists, mostly."),), usage=usage)
+    yield ev.AnswerAccepted()
+    yield ev.OutcomeStored(at=at + calls)
 
 
 def transition_us(*, encoded):
@@ -227,7 +224,7 @@ def waiting_lines(run_id):
         at=1_763_800_000.123, run_id=run_id, session_id=f"session_{run_id}", input=user("Tidy up."), model="m"
     )
     asked = ev.ApprovalRequested(at=started.at, tool_call_id="call_3", reason="read_file needs your yes")
-    judged = ev.ResultsAccepted(at=started.at)
+    judged = ev.ResultsAccepted()
     events = [
         started,
         ev.ContextHydrated(at=started.at),

@@ -11,8 +11,8 @@ from figures import Figure, print_figures
 
 from agent_core import codec
 from agent_core import events as ev
-from agent_core.messages import Message, Usage, assistant, user
-from agent_core.tools import ToolCall, ToolResult
+from agent_core.messages import Usage, assistant, user
+from agent_core.tools import ToolCall
 from agent_core.transitions import replay
 from agent_memory import SqliteJournal
 
@@ -31,15 +31,11 @@ def one_tool_run(run_id: str) -> tuple[ev.Event, ...]:
     return (
         ev.RunStarted(at=1763800000.1, run_id=run_id, session_id="ses_1", input=asked, model="openai:m"),
         ev.ContextHydrated(at=1763800000.2),
-        ev.ToolsCalled(
-            at=1763800001.3, message=Message(role="assistant", parts=(call,)), model="m", usage=usage
-        ),
-        ev.ToolReturned(
-            at=1763800001.4, result=ToolResult(tool_call_id="call_1", content="21 degrees, sunny")
-        ),
+        ev.ToolsCalled(at=1763800001.3, parts=(call,), model="m", usage=usage),
+        ev.ToolReturned(at=1763800001.4, tool_call_id="call_1", content="21 degrees, sunny"),
         ev.ResultsAccepted(at=1763800001.4),
         ev.ModelAnswered(
-            at=1763800002.5, message=assistant("21 degrees and sun: no coat."), model="m", usage=usage
+            at=1763800002.5, parts=assistant("21 degrees and sun: no coat.").parts, model="m", usage=usage
         ),
         ev.AnswerAccepted(at=1763800002.5),
         ev.OutcomeStored(at=1763800002.6),

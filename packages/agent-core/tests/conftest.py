@@ -19,7 +19,7 @@ from agent_core.testing import (
     SequentialIds,
     VirtualClock,
 )
-from agent_core.tools import ToolCall, ToolResult
+from agent_core.tools import ToolCall
 from agent_core.transitions import replay
 
 CALLS = Message(
@@ -35,14 +35,15 @@ SAMPLES: dict[type[ev.Event], ev.Event] = {
     for event in (
         ev.RunStarted(at=1.0, run_id="r", session_id="s", input=user("hi"), model="test:model"),
         ev.ContextHydrated(at=2.0, messages=(assistant("earlier"),)),
-        ev.ModelAnswered(at=3.0, message=assistant("forty-two"), model="m"),
-        ev.ToolsCalled(at=3.0, message=CALLS, model="m"),
-        ev.PlanProposed(at=3.0, message=CALLS, model="m", after={"c2": ("c1",)}),
+        ev.ModelAnswered(at=3.0, parts=assistant("forty-two").parts, model="m"),
+        ev.ToolsCalled(at=3.0, parts=CALLS.parts, model="m"),
+        ev.PlanProposed(at=3.0, parts=CALLS.parts, model="m", after={"c2": ("c1",)}),
         ev.ModelFailed(at=3.0, code="refused", reason="no"),
         ev.LimitReached(at=3.0, limit="turns"),
         ev.ToolStarted(at=4.0, tool_call_id="c1"),
-        ev.ToolReturned(at=5.0, result=ToolResult(tool_call_id="c1", content="one")),
-        ev.ToolFailed(at=5.0, result=ToolResult(tool_call_id="c1", content="broken", error="failed")),
+        ev.RunDelegated(at=4.0, tool_call_id="c1", run_id="run_2"),
+        ev.ToolReturned(at=5.0, tool_call_id="c1", content="one"),
+        ev.ToolFailed(at=5.0, tool_call_id="c1", content="broken", error="failed"),
         ev.ApprovalRequested(at=5.0, tool_call_id="c1", reason="destroys"),
         ev.InputRequested(at=5.0, tool_call_id="c1", question="which?"),
         ev.ApprovalGranted(at=6.0, tool_call_id="c2", by="ann"),

@@ -6,11 +6,12 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent_core import events as ev
 from agent_core.codec import SCHEMA_VERSION, decode, encode
 from agent_core.errors import CodecError
-from agent_core.limits import Limits
+from agent_core.limits import Limits, Spent
 from agent_core.messages import FinishReason, Message, Reasoning, Text, Usage
 from agent_core.tools import Label, ToolCall, ToolResult
 
@@ -29,6 +30,7 @@ TAGS = {
     "ModelFailed": "model.failed",
     "OutcomeStored": "outcome.stored",
     "PlanProposed": "plan.proposed",
+    "RunDelegated": "run.delegated",
     "ResultsAccepted": "results.accepted",
     "ResultsRetried": "results.retried",
     "ResultsRevised": "results.revised",
@@ -84,10 +86,13 @@ some_texts = st.lists(texts, max_size=3).map(tuple)
 FIELDS = {
     "at": times,
     "input": messages,
-    "message": messages,
+    "unknown": st.none(),
+    "parts": st.lists(parts, max_size=3).map(tuple),
+    "spent": st.none() | st.builds(Spent, turns=counts, tool_calls=counts, usage=usages),
+    "retryable": st.booleans(),
+    "labels": st.lists(st.sampled_from(Label), max_size=2).map(tuple),
     "messages": st.lists(messages, max_size=2).map(tuple),
     "usage": usages,
-    "result": results,
     "finish_reason": st.sampled_from(FinishReason),
     "limits": st.builds(Limits, turns=st.none() | counts, cost_usd=st.none() | st.floats(0, 9)),
     "after": st.dictionaries(texts, some_texts, max_size=2),
@@ -118,9 +123,36 @@ def test_a_sample_of_every_event_survives_its_encoding(event_type, samples):
 
 
 @pytest.mark.parametrize("event_type", get_args(ev.Event), ids=lambda cls: cls.__name__)
-def test_a_field_of_a_newer_version_is_skipped(event_type, samples):
+def test_a_field_of_a_newer_version_survives_a_round_trip(event_type, samples):
     newer = {**json.loads(encode(samples[event_type])), "newer": {"deep": [1]}}
-    assert decode(json.dumps(newer).encode()) == samples[event_type]
+    event = decode(json.dumps(newer).encode())
+    assert replace(event, unknown=None) == samples[event_type]
+    assert json.loads(encode(event)) == newer
+
+
+def test_fields_of_a_newer_version_survive_wherever_they_stand():
+    line = (
+        b'{"type":"tools.called","at":1.0,"parts":[{"type":"text","text":"Now","weight":2},'
+        b'{"type":"call","id":"a","name":"t","arguments":{"x":1},"hint":{"why":["b"]}}],"usage":{"input":3,"video":4}}'
+    )
+    event = decode(line)
+    assert event.parts == (Text(text="Now"), ToolCall(tool_call_id="a", name="t", arguments={"x": 1}))
+    assert json.loads(encode(event)) == json.loads(line)
+    shorter = replace(
+        event, parts=event.parts[:1], at=2.0
+    )  # changed by this version: what is left keeps its own
+    assert json.loads(encode(shorter)) == {
+        "type": "tools.called",
+        "at": 2.0,
+        "parts": [{"type": "text", "text": "Now", "weight": 2}],
+        "usage": {"input": 3, "video": 4},
+    }
+
+
+def test_how_a_line_is_written_is_no_unknown_field():
+    spaced = b'{ "at": 1.0, "type": "run.cancelled", "by": "a new user", "reason": "" }'
+    assert decode(spaced).by == "a new user"
+    assert decode(encode(decode(spaced))) == decode(spaced)
 
 
 def test_tags_are_stable():

@@ -8,6 +8,7 @@ from agent_core.codec import decode, encode
 from agent_core.planning import CallStatus
 from agent_core.state import Phase
 from agent_core.transitions import owed, replay
+from agent_core.upcasters import SCHEMA_VERSION
 
 GOLDEN = Path(__file__).parent / "golden"
 RETURNED, FAILED, ASKED = CallStatus.RETURNED, CallStatus.FAILED, CallStatus.ASKED
@@ -79,13 +80,17 @@ FACTS = {
 }
 
 
-def lines_of(name):
-    return (GOLDEN / f"{name}.jsonl").read_bytes().splitlines()
+VERSIONS = range(1, SCHEMA_VERSION + 1)
 
 
+def lines_of(name, version=SCHEMA_VERSION):
+    return (GOLDEN / f"version_{version}" / f"{name}.jsonl").read_bytes().splitlines()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", FACTS)
-def test_a_golden_journal_leads_to_the_same_state(name):
-    state = replay("", [decode(line) for line in lines_of(name)])
+def test_a_golden_journal_leads_to_the_same_state(name, version):
+    state = replay("", [decode(line) for line in lines_of(name, version)])
     assert {
         "phase": state.phase,
         "answer": state.answer,
@@ -98,13 +103,16 @@ def test_a_golden_journal_leads_to_the_same_state(name):
     assert owed(state) == ()
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", FACTS)
-def test_a_golden_journal_is_written_as_it_was(name):
-    assert [encode(decode(line)) for line in lines_of(name)] == lines_of(name)
+def test_a_golden_journal_is_written_as_this_version_writes_it(name, version):
+    assert [encode(decode(line)) for line in lines_of(name, version)] == lines_of(name)
 
 
 def test_every_golden_journal_is_replayed():
-    assert {path.stem for path in GOLDEN.iterdir()} == set(FACTS)
+    assert {path.name for path in GOLDEN.iterdir()} == {f"version_{version}" for version in VERSIONS}
+    for version in VERSIONS:
+        assert {path.stem for path in (GOLDEN / f"version_{version}").iterdir()} == set(FACTS)
 
 
 def test_details_of_the_golden_journals():

@@ -13,11 +13,11 @@ from agent_core.transitions import evolve
 
 def failed(key, *, retryable):
     result = ToolResult(tool_call_id=key, content="", error="failed", retryable=retryable)
-    return ev.ToolFailed(at=5.0, result=result)
+    return ev.tool_back(result, at=5.0)
 
 
 def returned(key):
-    return ev.ToolReturned(at=5.0, result=ToolResult(tool_call_id=key, content="ok"))
+    return ev.ToolReturned(at=5.0, tool_call_id=key, content="ok")
 
 
 @pytest.fixture
@@ -63,13 +63,13 @@ def test_results(events, again, reflecting):
     ("text", "accepted"), [("42", True), ("", False), (" \n", False)], ids=["text", "empty", "blank"]
 )
 def test_an_answer_must_not_be_empty(text, accepted, state_in):
-    answered = ev.ModelAnswered(at=3.0, message=assistant(text), model="m")
+    answered = ev.ModelAnswered(at=3.0, parts=assistant(text).parts, model="m")
     verdict = reflexion.check_answer(evolve(state_in(Phase.REASONING), answered), 4.0)
     assert isinstance(verdict, ev.AnswerAccepted) is accepted
 
 
 def test_an_empty_answer_is_asked_for_again_once(state_in):
-    empty = ev.ModelAnswered(at=3.0, message=assistant(""), model="m")
+    empty = ev.ModelAnswered(at=3.0, parts=assistant("").parts, model="m")
     state = evolve(state_in(Phase.REASONING), empty)
     state = evolve(state, reflexion.check_answer(state, 4.0))
     state = evolve(state, empty)

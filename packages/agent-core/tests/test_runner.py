@@ -264,7 +264,7 @@ async def test_a_second_runner_on_the_same_run_is_told_of_the_conflict(runner_of
     def taken(request):
         # while the second runner waits for its model, the first drives the run to its end
         events = [
-            ev.ModelAnswered(at=1.0, message=answer("from the first"), model="m"),
+            ev.ModelAnswered(at=1.0, parts=answer("from the first").parts, model="m"),
             ev.AnswerAccepted(at=1.0),
         ]
         first.adapters.journal.runs[run_id].extend(

@@ -230,7 +230,7 @@ async def test_a_call_that_began_and_did_not_end_is_asked_about_even_if_it_was_a
         1,
         (
             ev.ContextHydrated(at=1.0),
-            ev.ToolsCalled(at=1.0, message=_reply(ModelRequest(messages=[user("go")])), model="m"),
+            ev.ToolsCalled(at=1.0, parts=_reply(ModelRequest(messages=[user("go")])).parts, model="m"),
             *(approval if approved else ()),
             ev.ToolStarted(at=1.0, tool_call_id="a"),
         ),

@@ -78,7 +78,7 @@ async def test_another_result(finished):
     runner, state = finished
     result = ToolResult(tool_call_id="call_1_0", content="30")
     runner.adapters.model._replies = [lambda request: answer(request.messages[-1].tool_results[0].content)]
-    forked = await runner.fork(state.run_id, 3, then=[ev.ToolReturned(at=1.0, result=result)])
+    forked = await runner.fork(state.run_id, 3, then=[ev.tool_back(result, at=1.0)])
     assert (await runner.drive(forked)).answer == "30"
     assert len(runner.adapters.tools.ran) == 1, "the tool was not run again"
 
@@ -97,7 +97,7 @@ async def test_what_does_not_fit_is_refused_and_nothing_is_written(finished, jou
     runner, state = finished
     with pytest.raises(IllegalEventError):
         await runner.fork(state.run_id, 2, then=[ev.OutcomeStored(at=1.0)])
-    stale = ev.ToolReturned(at=1.0, result=ToolResult(tool_call_id="nobody", content=""))
+    stale = ev.ToolReturned(at=1.0, tool_call_id="nobody", content="")
     with pytest.raises(StaleCompletionError):
         await runner.fork(state.run_id, 3, then=[stale])
     assert len(journal.runs) == 1

@@ -221,7 +221,7 @@ async def test_a_plan_beside_other_calls_is_refused_and_the_others_are_made(runn
 async def test_a_plan_that_can_be_read_now_is_asked_for_again(runner_of):
     runner = runner_of([answer("done")], BODIES, planning=True)
     run_id = await runner.start("go")
-    called = ev.ToolsCalled(at=1.0, message=plan(node("a", "find", q="a"), key="p"), model="m")
+    called = ev.ToolsCalled(at=1.0, parts=plan(node("a", "find", q="a"), key="p").parts, model="m")
     await runner.adapters.journal.append(run_id, 1, (ev.ContextHydrated(at=1.0), called), writer="before")
     state = await runner.drive(run_id)
     assert "propose the plan again" in state.messages[-2].tool_results[0].content

@@ -21,7 +21,7 @@ AFTER = {"c": ("a",), "d": ("b", "c")}
 
 async def planned(runner):
     run_id = await runner.start("go")
-    plan = ev.PlanProposed(at=1.0, message=PLAN, model="m", after=AFTER)
+    plan = ev.PlanProposed(at=1.0, parts=PLAN.parts, model="m", after=AFTER)
     await runner.adapters.journal.append(run_id, 1, (ev.ContextHydrated(at=1.0), plan), writer="planner")
     return run_id
 

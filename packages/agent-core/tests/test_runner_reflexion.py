@@ -205,8 +205,8 @@ async def test_the_rules_go_first_after_a_person_too(runner_of):
     failed = ToolResult(tool_call_id="c", content="", error="busy", retryable=True)
     before = (
         ev.ContextHydrated(at=1.0),
-        ev.ToolsCalled(at=1.0, message=call("t", tool_call_id="c"), model="m"),
-        ev.ToolFailed(at=1.0, result=failed),
+        ev.ToolsCalled(at=1.0, parts=call("t", tool_call_id="c").parts, model="m"),
+        ev.tool_back(failed, at=1.0),
     )
     await runner.adapters.journal.append(run_id, 1, before, writer="gone")
     state = await runner.drive(run_id)

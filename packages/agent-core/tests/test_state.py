@@ -41,7 +41,7 @@ def test_the_context_belongs_before_the_input(state_in):
 
 def test_an_answer_is_a_turn(state_in):
     usage = Usage(input_tokens=10, output_tokens=2)
-    answered = ev.ModelAnswered(at=31.0, message=assistant("42"), model="m", usage=usage)
+    answered = ev.ModelAnswered(at=31.0, parts=assistant("42").parts, model="m", usage=usage)
     state = evolve(state_in(Phase.REASONING), answered)
     assert state.answer == "42"
     assert state.usage == usage
@@ -175,7 +175,7 @@ def test_an_end_says_why(event, error, state_in):
 
 
 def test_tools_that_take_long_count_as_time(state_in, samples):
-    late = ev.ToolReturned(at=101.0, result=ToolResult(tool_call_id="c1", content=""))
+    late = ev.ToolReturned(at=101.0, tool_call_id="c1", content="")
     assert evolve(state_in(Phase.DISPATCHING), late).spent.wall_time_s == 100.0
 
 
@@ -184,13 +184,13 @@ def test_the_run_id_is_the_one_in_the_journal(samples):
 
 
 def test_a_model_that_calls_no_tool_in_a_call_goes_on_reasoning(state_in):
-    called = ev.ToolsCalled(at=3.0, message=assistant("hm"), model="m")
+    called = ev.ToolsCalled(at=3.0, parts=assistant("hm").parts, model="m")
     assert evolve(state_in(Phase.REASONING), called).phase is Phase.REASONING
 
 
 def test_messages_of_two_parts_keep_both(state_in):
     call = ToolCall(tool_call_id="c", name="t", arguments={})
     message = Message(role="assistant", parts=(Text(text="let me look"), call))
-    state = evolve(state_in(Phase.REASONING), ev.ToolsCalled(at=3.0, message=message, model="m"))
+    state = evolve(state_in(Phase.REASONING), ev.ToolsCalled(at=3.0, parts=message.parts, model="m"))
     assert state.messages[-1].text == "let me look"
     assert state.messages[-1].tool_calls == (call,)

@@ -29,7 +29,7 @@ from agent_core.testing import ScriptedModel, ScriptedTools, VirtualClock, answe
 from agent_core.tools import ToolCall, ToolResult
 from agent_core.transitions import evolve
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.jsonl"))
+GOLDEN = sorted((Path(__file__).parent / "golden" / f"version_{codec.SCHEMA_VERSION}").glob("*.jsonl"))
 START = 1_700_000_000.0
 PROFILE = ModelProfile(name="mistral:small")
 
@@ -91,16 +91,16 @@ def hydrated(at):
 
 def called(at, *names):
     parts = tuple(ToolCall(tool_call_id=name, name=name, arguments={"of": name}) for name in names)
-    return ev.ToolsCalled(at=START + at, message=Message(role="assistant", parts=parts), model="m")
+    return ev.ToolsCalled(at=START + at, parts=parts, model="m")
 
 
 def returned(at, name):
-    return ev.ToolReturned(at=START + at, result=ToolResult(tool_call_id=name, content="ok"))
+    return ev.ToolReturned(at=START + at, tool_call_id=name, content="ok")
 
 
 def ended(at):
     return (
-        ev.ModelAnswered(at=START + at, message=assistant("done"), model="m"),
+        ev.ModelAnswered(at=START + at, parts=assistant("done").parts, model="m"),
         ev.AnswerAccepted(at=START + at),
         ev.OutcomeStored(at=START + at),
     )
@@ -186,7 +186,7 @@ def test_cached_tokens_are_input_and_reasoning_is_output():
         output_tokens=100,
         reasoning_tokens=1000,
     )
-    told = ev.ModelAnswered(at=START, message=assistant("x"), model="m", usage=usage)
+    told = ev.ModelAnswered(at=START, parts=assistant("x").parts, model="m", usage=usage)
     seen.play("r", started(), hydrated(0), told)
     attributes = seen.one("chat small").attributes
     assert attributes["gen_ai.usage.input_tokens"] == 11
@@ -226,7 +226,7 @@ def test_a_plan_holds_the_turn_that_made_it_and_its_calls_start_when_they_can():
         "r",
         started(),
         hydrated(1),
-        ev.PlanProposed(at=START + 2, message=message, model="m", after={"b": ("a",)}),
+        ev.PlanProposed(at=START + 2, parts=message.parts, model="m", after={"b": ("a",)}),
         returned(5, "a"),
         ev.ResultsAccepted(at=START + 6),
         returned(7, "b"),
@@ -246,7 +246,7 @@ def test_a_failed_call_is_an_error_and_each_attempt_has_its_span():
         started(),
         hydrated(0),
         called(1, "a"),
-        ev.ToolFailed(at=START + 2, result=failure),
+        ev.tool_back(failure, at=START + 2),
         ev.ResultsRetried(at=START + 3, tool_call_ids=("a",), reason="may pass"),
         returned(4, "a"),
     )
@@ -413,9 +413,9 @@ def a_talkative_run(seen):
             at=START, run_id="r", session_id="s", input=user(SECRET), model="a:b", instructions=SECRET
         ),
         ev.ContextHydrated(at=START, messages=(user(SECRET),)),
-        ev.ToolsCalled(at=START, message=message, model="m"),
+        ev.ToolsCalled(at=START, parts=message.parts, model="m"),
         ev.ApprovalRequested(at=START, tool_call_id="ask", reason=SECRET),
-        ev.ToolFailed(at=START, result=ToolResult(tool_call_id=SECRET, content=SECRET, error=SECRET)),
+        ev.ToolFailed(at=START, tool_call_id=SECRET, content=SECRET, error=SECRET),
         ev.ApprovalDenied(at=START, tool_call_id="ask", by=SECRET, reason=SECRET),
         ev.ResultsRevised(at=START, reason=SECRET),
         ev.ModelFailed(at=START, code=SECRET, reason=SECRET),

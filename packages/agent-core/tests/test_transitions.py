@@ -126,8 +126,8 @@ def test_no_other_phase_moves_by_itself(phase):
     "stale",
     [
         ev.ToolStarted(at=9.0, tool_call_id="c9"),
-        ev.ToolReturned(at=9.0, result=ToolResult(tool_call_id="c2", content="asked, not run")),
-        ev.ToolFailed(at=9.0, result=ToolResult(tool_call_id="c9", content="unknown")),
+        ev.ToolReturned(at=9.0, tool_call_id="c2", content="asked, not run"),
+        ev.ToolFailed(at=9.0, tool_call_id="c9", content="unknown"),
         ev.ApprovalRequested(at=9.0, tool_call_id="c2", reason="asked already"),
         ev.InputRequested(at=9.0, tool_call_id="c2", question="asked already"),
         ev.ApprovalGranted(at=9.0, tool_call_id="c1", by="ann"),
@@ -148,7 +148,7 @@ def test_a_second_completion_of_one_call_is_stale(samples, state_in):
     once = evolve(state_in(Phase.DISPATCHING), ev.ToolStarted(at=4.0, tool_call_id="c1"))
     with pytest.raises(StaleCompletionError):
         evolve(once, ev.ToolStarted(at=4.0, tool_call_id="c1"))
-    calls = ev.ToolsCalled(at=3.0, message=samples[ev.ToolsCalled].message, model="m")
+    calls = ev.ToolsCalled(at=3.0, parts=samples[ev.ToolsCalled].message.parts, model="m")
     state = evolve(state_in(Phase.REASONING), calls)
     state = evolve(state, samples[ev.ToolReturned])
     with pytest.raises(StaleCompletionError):
@@ -169,7 +169,7 @@ def test_a_step_causes_what_is_owed_after_it_and_was_not_before(samples, state_i
         for key in ("c1", "c2")
     ]
     assert list(effects) == execute
-    state, effects = step(state, ev.ToolReturned(at=5.0, result=ToolResult(tool_call_id="c2", content="")))
+    state, effects = step(state, ev.ToolReturned(at=5.0, tool_call_id="c2", content=""))
     assert effects == ()
     state, effects = step(state, samples[ev.ToolReturned])
     assert effects == (eff.JudgeResults(turn=1, attempts=2),)

@@ -12,7 +12,7 @@ from agent_core.limits import Limits
 from agent_core.messages import Message, Usage, assistant, user
 from agent_core.planning import CallStatus, asked, ready
 from agent_core.state import Phase, RunState
-from agent_core.tools import ToolCall, ToolResult
+from agent_core.tools import ToolCall
 from agent_core.transitions import evolve, owed, replay, settle, step
 
 MAX_STEPS = 30
@@ -26,13 +26,13 @@ def _called(draw, state, at):
     )
     usage = Usage(input_tokens=draw(st.integers(0, 9)))
     if not draw(st.booleans()):
-        return ev.ToolsCalled(at=at, message=message, model="m", usage=usage)
+        return ev.ToolsCalled(at=at, parts=message.parts, model="m", usage=usage)
     after = {
         key: tuple(draw(st.lists(st.sampled_from(keys[:index]), unique=True, max_size=2)))
         for index, key in enumerate(keys)
         if index
     }
-    return ev.PlanProposed(at=at, message=message, model="m", usage=usage, after=after)
+    return ev.PlanProposed(at=at, parts=message.parts, model="m", usage=usage, after=after)
 
 
 def _next_event(draw, state):
@@ -49,7 +49,7 @@ def _next_event(draw, state):
 
 
 def _reason(draw, state, at):
-    answered = ev.ModelAnswered(at=at, message=assistant("a"), model="m", usage=Usage(output_tokens=1))
+    answered = ev.ModelAnswered(at=at, parts=assistant("a").parts, model="m", usage=Usage(output_tokens=1))
     kinds = [answered, ev.LimitReached(at=at, limit="turns")]
     return _called(draw, state, at) if draw(st.integers(0, 3)) else draw(st.sampled_from(kinds))
 
@@ -61,8 +61,8 @@ def _in_calls(draw, state, at):
         key = call.call.tool_call_id
         events += [ev.ToolStarted(at=at, tool_call_id=key)] if call.status is CallStatus.OPEN else []
         events += [
-            ev.ToolReturned(at=at, result=ToolResult(tool_call_id=key, content="ok")),
-            ev.ToolFailed(at=at, result=ToolResult(tool_call_id=key, content="no", error="failed")),
+            ev.ToolReturned(at=at, tool_call_id=key, content="ok"),
+            ev.ToolFailed(at=at, tool_call_id=key, content="no", error="failed"),
             ev.ApprovalRequested(at=at, tool_call_id=key, reason="?"),
             ev.InputRequested(at=at, tool_call_id=key, question="?"),
         ]
@@ -178,7 +178,7 @@ def test_old_states_are_never_changed(events):
     assert states == [replay("r", events[:length]) for length in range(len(states))]
     for state in states:  # a fork: another future does not disturb the one that was
         if state.phase is Phase.REASONING:
-            evolve(state, ev.ModelAnswered(at=99.0, message=assistant("a fork"), model="m"))
+            evolve(state, ev.ModelAnswered(at=99.0, parts=assistant("a fork").parts, model="m"))
     assert states == [replay("r", events[:length]) for length in range(len(states))]
 
 
@@ -202,7 +202,7 @@ def test_a_result_that_is_back_cannot_come_back_again(events):
             continue
         for key, call in state.calls.items():
             if call.is_back:
-                again = ev.ToolReturned(at=99.0, result=ToolResult(tool_call_id=key, content="again"))
+                again = ev.ToolReturned(at=99.0, tool_call_id=key, content="again")
                 with pytest.raises(StaleCompletionError):
                     evolve(state, again)
 

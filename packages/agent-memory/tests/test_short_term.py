@@ -150,7 +150,7 @@ async def write(
     events: list[ev.Event] = [
         ev.RunStarted(at=at, run_id=run_id, session_id=session_id, input=user(said), model="m"),
         ev.ContextHydrated(at=at, messages=tuple(context)),
-        ev.ModelAnswered(at=at, message=assistant(f"re: {said}"), model="m"),
+        ev.ModelAnswered(at=at, parts=assistant(f"re: {said}").parts, model="m"),
         ev.AnswerAccepted(at=at),
     ]
     if finished:
@@ -237,12 +237,12 @@ async def test_a_rejected_answer_and_its_note_are_not_remembered(journal: Counti
         [
             ev.RunStarted(at=1, run_id="run_001", session_id="s", input=user("go"), model="m"),
             ev.ContextHydrated(at=1, messages=(user("go"), assistant("before"))),
-            ev.ModelAnswered(at=1, message=assistant("rude"), model="m"),
+            ev.ModelAnswered(at=1, parts=assistant("rude").parts, model="m"),
             ev.AnswerRevised(at=1, reason="be kind"),
-            ev.ToolsCalled(at=1, message=CALL, model="m"),
-            ev.ToolReturned(at=1, result=RESULT.tool_results[0]),
+            ev.ToolsCalled(at=1, parts=CALL.parts, model="m"),
+            ev.tool_back(RESULT.tool_results[0], at=1),
             ev.ResultsAccepted(at=1),
-            ev.ModelAnswered(at=1, message=assistant("kind"), model="m"),
+            ev.ModelAnswered(at=1, parts=assistant("kind").parts, model="m"),
             ev.AnswerAccepted(at=1),
         ],
     )

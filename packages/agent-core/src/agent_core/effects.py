@@ -34,6 +34,13 @@ class ExecuteTool(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """True: an intent was journaled and no result; it may have happened."""
 
 
+class AwaitRun(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Drive the run that a call was delegated to, and take what comes of it as the result."""
+
+    tool_call_id: str
+    run_id: str
+
+
 class AwaitDecision(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Wait for a person. No runner performs this: the run sleeps until a command arrives."""
 
@@ -63,6 +70,7 @@ Effect: TypeAlias = (
     | AskModel
     | ConcludeAtLimit
     | ExecuteTool
+    | AwaitRun
     | AwaitDecision
     | JudgeResults
     | CheckAnswer

@@ -3,7 +3,8 @@
 Rules
 - Event types are split until the payload never picks the phase: `transitions.TRANSITIONS` needs the type alone.
 - Time (`at`, seconds since the epoch) and ids arrive inside events; nothing here reads a clock.
-- A new field has a default; unknown fields are skipped on reading. A tag, once released, is never reused.
+- A new field has a default. A tag, once released, is never reused. `codec` keeps what a newer version wrote.
+- A journal is written far more often than it is read: what can be told from the events before is left out.
 """
 
 from typing import TypeAlias
@@ -11,9 +12,9 @@ from typing import TypeAlias
 import msgspec
 
 from agent_core.json_types import JsonObject
-from agent_core.limits import Limits
-from agent_core.messages import FinishReason, Message, Usage
-from agent_core.tools import ToolCall, ToolResult
+from agent_core.limits import Limits, Spent
+from agent_core.messages import FinishReason, Message, Part, Usage
+from agent_core.tools import Label, ToolCall, ToolResult
 
 
 # `gc=False`, here and on the other words: none of them can be part of a cycle, and with 10,000 runs under way the
@@ -21,7 +22,10 @@ from agent_core.tools import ToolCall, ToolResult
 class RunEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type"):
     """What every event carries."""
 
-    at: float
+    at: float = 0.0
+    """Seconds since the epoch. 0 in a verdict by rule: it follows at once from the event before, at the same time."""
+    unknown: JsonObject | None = None
+    """The fields that a newer version wrote, for `codec.encode` to write them again; None: there are none."""
 
 
 # ── from idle ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -39,6 +43,10 @@ class RunStarted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="r
     limits: Limits = Limits()
     answer_schema: JsonObject | None = None
     """JSON schema (draft 2020-12) of the answer; None: any text will do."""
+    parent_id: str = ""
+    """The run that delegated this one; empty: a person started it."""
+    agent: str = ""
+    """The sub-agent that the run is of, as a path such as `researcher/reader`; empty: none."""
 
 
 # ── perceiving ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -53,32 +61,39 @@ class ContextHydrated(RunEvent, frozen=True, kw_only=True, omit_defaults=True, t
 # ── reasoning ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class ModelAnswered(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="model.answered"):
+class ModelTurn(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """What every turn of the model carries."""
+
+    parts: tuple[Part, ...]
+    """What the model said, in its order."""
+    model: str = ""
+    """The model that answered, as its provider names it; empty: the same as the turn before."""
+    usage: Usage = Usage()
+
+    @property
+    def message(self) -> Message:
+        """The model's message."""
+        return Message(role="assistant", parts=self.parts)
+
+
+class ModelAnswered(ModelTurn, frozen=True, kw_only=True, omit_defaults=True, tag="model.answered"):
     """The model gave an answer and called no tool."""
 
-    message: Message
-    model: str
-    usage: Usage = Usage()
     finish_reason: FinishReason = FinishReason.STOP
 
 
-class ToolsCalled(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="tools.called"):
-    """The model called tools; the calls are parts of its message and independent of each other."""
-
-    message: Message
-    model: str
-    usage: Usage = Usage()
+class ToolsCalled(ModelTurn, frozen=True, kw_only=True, omit_defaults=True, tag="tools.called"):
+    """The model called tools; the calls are among its parts and independent of each other."""
 
 
-class PlanProposed(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="plan.proposed"):
-    """The model gave a plan: a graph of calls, whose arguments may refer to each other's results."""
+class PlanProposed(ModelTurn, frozen=True, kw_only=True, omit_defaults=True, tag="plan.proposed"):
+    """The model gave a plan: a graph of calls, whose arguments may refer to each other's results.
 
-    message: Message
-    """Holds one call, that of the tool `plan`; in older journals the calls of the plan."""
-    model: str
+    Its parts hold one call, that of the tool `plan`; in the oldest journals the calls of the plan.
+    """
+
     after: dict[str, tuple[str, ...]]
     """Tool call id -> the ids of the calls that must have succeeded before it, beside those it refers to."""
-    usage: Usage = Usage()
     calls: tuple[ToolCall, ...] = ()
     """The calls of the plan, as proposed: with their references."""
 
@@ -102,32 +117,72 @@ class LimitReached(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag=
 class ToolStarted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="tool.started"):
     """The intent to run a tool that is not idempotent; after a crash it may or may not have happened."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
 
 
-class ToolReturned(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="tool.returned"):
+class RunDelegated(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="run.delegated"):
+    """A sub-agent was called: the call is performed as a run of its own, which may not exist yet."""
+
+    tool_call_id: str = msgspec.field(name="call")
+    run_id: str
+
+
+class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
+    """What came back of a call; the fields are those of `ToolResult`."""
+
+    tool_call_id: str = msgspec.field(name="call")
+    content: str
+    error: str = ""
+    retryable: bool = False
+    labels: tuple[Label, ...] = ()
+    spent: Spent | None = None
+    """What the run spent that was delegated to; None: it was no delegated call."""
+
+    @property
+    def result(self) -> ToolResult:
+        """The result, as the model will read it."""
+        return ToolResult(
+            tool_call_id=self.tool_call_id,
+            content=self.content,
+            error=self.error,
+            retryable=self.retryable,
+            labels=self.labels,
+        )
+
+
+class ToolReturned(ToolBack, frozen=True, kw_only=True, omit_defaults=True, tag="tool.returned"):
     """A tool ended well."""
 
-    result: ToolResult
+
+class ToolFailed(ToolBack, frozen=True, kw_only=True, omit_defaults=True, tag="tool.failed"):
+    """A tool failed, timed out, was refused or denied; the content says so in words for the model."""
 
 
-class ToolFailed(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="tool.failed"):
-    """A tool failed, timed out, was refused or denied; the result says so in words for the model."""
-
-    result: ToolResult
+def tool_back(result: ToolResult, *, at: float, spent: Spent | None = None) -> ToolReturned | ToolFailed:
+    """The event that records `result`."""
+    kind = ToolFailed if result.error else ToolReturned
+    return kind(
+        at=at,
+        tool_call_id=result.tool_call_id,
+        content=result.content,
+        error=result.error,
+        retryable=result.retryable,
+        labels=result.labels,
+        spent=spent,
+    )
 
 
 class ApprovalRequested(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="approval.requested"):
     """Policy asks a person before this call; the approval will hold for these exact arguments."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
     reason: str
 
 
 class InputRequested(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="input.requested"):
     """The model asks a person something through a tool call; the reply is the call's result."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
     question: str
 
 
@@ -137,7 +192,7 @@ class InputRequested(RunEvent, frozen=True, kw_only=True, omit_defaults=True, ta
 class ApprovalGranted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="approval.granted"):
     """A person allowed the call, perhaps with other arguments."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
     by: str
     arguments: JsonObject | None = None
     """None: the arguments stand as they were shown."""
@@ -146,7 +201,7 @@ class ApprovalGranted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, t
 class ApprovalDenied(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="approval.denied"):
     """A person refused the call; the model reads the reason."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
     by: str
     reason: str = ""
 
@@ -154,7 +209,7 @@ class ApprovalDenied(RunEvent, frozen=True, kw_only=True, omit_defaults=True, ta
 class InputGiven(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="input.given"):
     """A person replied to the model's question."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
     by: str
     text: str
 
@@ -187,7 +242,7 @@ class ResultsRevised(RunEvent, frozen=True, kw_only=True, omit_defaults=True, ta
 class RunEscalated(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="run.escalated"):
     """A person must look at these results before the run goes on; `ApprovalGranted` or `InputGiven` answers."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
     reason: str
 
 
@@ -237,6 +292,7 @@ Event: TypeAlias = (
     | ModelFailed
     | LimitReached
     | ToolStarted
+    | RunDelegated
     | ToolReturned
     | ToolFailed
     | ApprovalRequested

@@ -1,6 +1,7 @@
 """An append-only sequence whose versions share storage, so that a step costs the same at turn 200 as at turn 2."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Generic, TypeVar, cast, overload
 
 T = TypeVar("T")
@@ -43,9 +44,7 @@ class History(Sequence[T], Generic[T]):
         return self._items[index % self._length]
 
     def __iter__(self) -> Iterator[T]:
-        items = self._items
-        for index in range(self._length):
-            yield items[index]
+        return islice(self._items, self._length)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, History):

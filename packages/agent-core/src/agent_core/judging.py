@@ -3,7 +3,7 @@
 A critic that fails, or takes too long, never loses a run: what it would have judged is accepted, with a note.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
@@ -17,31 +17,34 @@ from agent_core.reflexion import Judgement
 from agent_core.state import Phase, RunState
 from agent_core.transitions import owed
 
-JUDGED = (Phase.REASONING, Phase.REFLECTING, Phase.RESPONDING)
-"""Phases that may owe a verdict. A tuple: it is compared by identity, and hashing a member is a call into Python."""
+AT_ONCE = 0.0
+"""The time of a verdict by rule: it follows at once from the event before, and has that one's."""
 
 
-def by_rule(adapters: Adapters, state: RunState) -> ev.Event | None:
-    """The verdict that the state owes; None: it owes none, or the critic has the last word."""
-    if state.phase not in JUDGED:
-        return None
-    at, rules = adapters.clock.now(), adapters.reflexion
+def by_rule(adapters: Adapters, state: RunState, effects: Sequence[eff.Effect]) -> ev.Event | None:
+    """The verdict that the state owes, of which it owes `effects`; None: none, or the critic has the last word."""
     verdict: ev.Event
-    match owed(state):
-        case (eff.JudgeResults(),):
-            verdict = reflexion.judge_results(state, at, rules, escalate=adapters.escalate)
-        case (eff.CheckAnswer(),):
-            verdict = reflexion.check_answer(state, at, rules, adapters.answer_check)
-        case (eff.ConcludeAtLimit(limit=limit),):
-            return at_limit(state.limits, limit, at)
-        case (eff.AskModel(final=False),):
-            limit = reflexion.stuck(state, rules, escalate=adapters.escalate)
-            return at_limit(state.limits, limit, at) if limit else None
-        case _:
-            return None
+    if state.phase is Phase.REASONING:
+        return _before_asking(adapters, state, effects[0])
+    if state.phase is Phase.REFLECTING:
+        verdict = reflexion.judge_results(state, AT_ONCE, adapters.reflexion, escalate=adapters.escalate)
+    elif state.phase is Phase.RESPONDING and not state.answer_accepted:
+        verdict = reflexion.check_answer(state, AT_ONCE, adapters.reflexion, adapters.answer_check)
+    else:
+        return None
     if adapters.critic is not None and isinstance(verdict, ev.ResultsAccepted | ev.AnswerAccepted):
         return None
     return verdict
+
+
+def _before_asking(adapters: Adapters, state: RunState, effect: eff.Effect) -> ev.Event | None:
+    """A run at a limit, or one that gets nowhere, does not ask as before."""
+    if isinstance(effect, eff.ConcludeAtLimit):
+        return at_limit(state.limits, effect.limit, AT_ONCE)
+    if state.limit_reached:
+        return None
+    limit = reflexion.stuck(state, adapters.reflexion, escalate=adapters.escalate)
+    return at_limit(state.limits, limit, AT_ONCE) if limit else None
 
 
 def at_limit(limits: Limits, limit: str, at: float) -> ev.Event:
@@ -53,7 +56,7 @@ def at_limit(limits: Limits, limit: str, at: float) -> ev.Event:
 
 async def by_critic(critic: Critic, adapters: Adapters, state: RunState) -> ev.Event:
     """The critic's verdict on the results that are back, or on the answer, where the rules let them pass."""
-    verdict = by_rule(adapters, state)
+    verdict = by_rule(adapters, state, owed(state))
     if verdict is not None:
         return verdict
     rules, now = adapters.reflexion, adapters.clock.now

@@ -1,5 +1,7 @@
 """Budgets of a run: turns, tool calls, tokens, money, time. Pure: what was spent is part of the state."""
 
+from typing import TypeVar
+
 import msgspec
 
 from agent_core.messages import Usage
@@ -24,13 +26,22 @@ class Limits(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     """Whether the model gets one more turn, without tools, to answer with what it has; else the run fails."""
 
 
-class Spent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Spent(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """What a run has spent so far."""
 
     turns: int = 0
     tool_calls: int = 0
     usage: Usage = Usage()
     wall_time_s: float = 0.0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        """The sum; time is not added, for what is delegated takes the time of who waits for it."""
+        return Spent(
+            turns=self.turns + other.turns,
+            tool_calls=self.tool_calls + other.tool_calls,
+            usage=self.usage + other.usage,
+            wall_time_s=self.wall_time_s,
+        )
 
 
 def reached(limits: Limits, spent: Spent) -> str:
@@ -66,6 +77,57 @@ def is_over_calls(limits: Limits, spent: Spent, turn_calls: int, place: int) -> 
         place: The place of the call among them, from 0.
     """
     return limits.tool_calls is not None and spent.tool_calls - turn_calls + place >= limits.tool_calls
+
+
+def share(limits: Limits, spent: Spent, own: Limits, among: int) -> Limits:
+    """The limits of a delegated run: its own, and at the most an equal part of what is left here.
+
+    Args:
+        limits: Those of the run that delegates.
+        spent: What it has spent, finished delegations included.
+        own: What the sub-agent may spend at the most.
+        among: How many delegations are under way, this one included. They take the same time, so time is not divided.
+    """
+    usage = spent.usage
+    output_tokens = usage.output_tokens + usage.reasoning_tokens
+    return Limits(
+        turns=_least(own.turns, _part(limits.turns, spent.turns, among)),
+        tool_calls=_least(own.tool_calls, _part(limits.tool_calls, spent.tool_calls, among)),
+        input_tokens=_least(own.input_tokens, _part(limits.input_tokens, usage.prompt_tokens, among)),
+        output_tokens=_least(own.output_tokens, _part(limits.output_tokens, output_tokens, among)),
+        total_tokens=_least(own.total_tokens, _part(limits.total_tokens, usage.total_tokens, among)),
+        cost_usd=_least(own.cost_usd, _money(limits, spent, among)),
+        wall_time_s=_least(own.wall_time_s, _time(limits, spent)),
+        last_turn=own.last_turn,
+    )
+
+
+def is_spent(limits: Limits) -> bool:
+    """Whether nothing at all can be done with these limits."""
+    return bool(reached(limits, Spent()))
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _least(own: Number | None, part: Number | None) -> Number | None:
+    if own is None or part is None:
+        return part if own is None else own
+    return min(own, part)
+
+
+def _part(limit: int | None, used: int, among: int) -> int | None:
+    return None if limit is None else max(0, limit - used) // among
+
+
+def _money(limits: Limits, spent: Spent, among: int) -> float | None:
+    if limits.cost_usd is None:
+        return None
+    return max(0.0, limits.cost_usd - (spent.usage.cost_usd or 0.0)) / among
+
+
+def _time(limits: Limits, spent: Spent) -> float | None:
+    return None if limits.wall_time_s is None else max(0.0, limits.wall_time_s - spent.wall_time_s)
 
 
 def seconds_left(limits: Limits, started_at: float, now: float) -> float | None:

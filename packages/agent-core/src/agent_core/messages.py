@@ -125,7 +125,17 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
         return tuple(part for part in self.parts if isinstance(part, ToolResult))
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+_SHORT = {
+    "input_tokens": "input",
+    "output_tokens": "output",
+    "cached_input_tokens": "cached_input",
+    "cache_write_tokens": "cache_write",
+    "reasoning_tokens": "reasoning",
+}
+"""Names in a journal, where they stand in every turn."""
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, rename=_SHORT):
     """Tokens spent, as disjoint classes: a cached, written or reasoning token is counted in its own field only."""
 
     input_tokens: int = 0
@@ -161,6 +171,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
 
 
 def _sum_cost(a: Usage, b: Usage) -> float | None:
+    if a.cost_usd is None and b.cost_usd is None:
+        return None
     if a.cost_usd is None:
         return b.cost_usd if a.total_tokens == 0 else None
     if b.cost_usd is None:

@@ -30,10 +30,16 @@ class CallStatus(StrEnum):
     """Not run yet, or interrupted."""
     STARTED = "started"
     """The intent is journaled; there is no result."""
+    DELEGATED = "delegated"
+    """A run of its own performs it."""
     ASKED = "asked"
     """A person is asked."""
     RETURNED = "returned"
     FAILED = "failed"
+
+
+RUNNING = (CallStatus.OPEN, CallStatus.STARTED, CallStatus.DELEGATED)
+"""Where a call is to be performed, or to be performed on. A tuple: members are compared by identity."""
 
 
 class CallState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -57,6 +63,8 @@ class CallState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """True: a person gave this result or let it pass, so no rule looks at it."""
     question: str = ""
     """What the person is asked, while the status is `asked`."""
+    run_id: str = ""
+    """The run that it was delegated to."""
     result: ToolResult | None = None
 
     @property
@@ -69,33 +77,33 @@ Calls = Mapping[str, CallState]
 
 
 def ready(calls: Calls) -> tuple[CallState, ...]:
-    """The calls to run now, in plan order: not run or interrupted, and all they wait for has succeeded."""
-    return tuple(
-        call
-        for call in calls.values()
-        if (call.status is CallStatus.OPEN or call.status is CallStatus.STARTED) and _may_run(call, calls)
-    )
+    """The calls to perform now, in plan order: not run or interrupted, and all they wait for has succeeded."""
+    return tuple([call for call in calls.values() if call.status in RUNNING and may_run(call, calls)])
 
 
-def _may_run(call: CallState, calls: Calls) -> bool:
-    return all(calls[key].status is CallStatus.RETURNED and calls[key].judged for key in call.after)
+def may_run(call: CallState, calls: Calls) -> bool:
+    """Whether all that a call waits for has succeeded."""
+    for key in call.after:
+        if calls[key].status is not CallStatus.RETURNED or not calls[key].judged:
+            return False
+    return True
 
 
 def asked(calls: Calls) -> tuple[CallState, ...]:
     """The calls that wait for a person."""
-    return tuple(call for call in calls.values() if call.status is CallStatus.ASKED)
+    return tuple([call for call in calls.values() if call.status is CallStatus.ASKED])
 
 
 def unjudged(calls: Calls) -> tuple[CallState, ...]:
     """The results that are back and do not count yet."""
-    return tuple(call for call in calls.values() if call.is_back and not call.judged)
+    return tuple([call for call in calls.values() if not call.judged and call.is_back])
 
 
-def skip_blocked(calls: Calls) -> dict[str, CallState]:
+def skip_blocked(calls: Calls) -> Calls:
     """The same calls; those that wait, directly or not, for a failed one are failed as `skipped`."""
-    settled = dict(calls)
     if not any(call.after for call in calls.values()):
-        return settled
+        return calls
+    settled = dict(calls)
     for key in TopologicalSorter({key: call.after for key, call in calls.items()}).static_order():
         call = settled[key]
         failed = [other for other in call.after if settled[other].status is CallStatus.FAILED]
@@ -211,7 +219,7 @@ def judged(calls: Calls, finished: Calls) -> dict[str, CallState]:
     """The same calls; the results that are back count, and the arguments of what waited for them are filled in."""
     counted = {key: replace(call, judged=True) if call.is_back else call for key, call in calls.items()}
     for key, call in counted.items():
-        if not call.is_bound and _may_run(call, counted):
+        if not call.is_bound and may_run(call, counted):
             counted[key] = bind(call, {**finished, **counted})
     return counted
 

@@ -1,14 +1,16 @@
 """The runner: starts runs, drives them, sends them the commands of people, shows what happens. `drive` does the work."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 
 import anyio
 from msgspec.structs import replace
 
+from agent_core import dispatch
 from agent_core import events as ev
 from agent_core.adapters import Adapters
+from agent_core.agents import Forgetful, SubAgent
 from agent_core.chat import Delta
 from agent_core.divergence import Divergence, diverge
 from agent_core.drive import Drive
@@ -45,13 +47,17 @@ class Runner:
         escalate: bool = True,
         critic: Critic | None = None,
         answer_check: AnswerCheck | None = None,
+        agents: Sequence[SubAgent] = (),
     ) -> None:
         """Bring the ports together.
 
         With `planning` the model is offered the tool `plan` (see `proposal`). `reflexion` says how strictly results and
         answers are looked at, `escalate` whether a person can be asked about a result; else the run ends with a last
         turn. A `critic` looks at what the rules let pass. `answer_check` holds answers against the schema of their run;
-        without it they must only be JSON.
+        without it they must only be JSON. `agents` are offered to the model as tools (see `agents`).
+
+        Raises:
+            ConfigurationError: two sub-agents have the same name.
         """
         self.adapters = Adapters(
             model=model,
@@ -67,14 +73,19 @@ class Runner:
             escalate=escalate,
             critic=critic,
             answer_check=answer_check,
+            agents=_by_name(agents),
+            delegation=self,
         )
         self._driven: dict[str, set[Drive]] = {}
         self._name = self.adapters.ids.new("writer")
         self._drives = count(1)
         self._sessions = SessionOrder()
 
-    def _drive(self, state: RunState, observers: Sequence[Observer] = ()) -> Drive:
-        return Drive(self.adapters, state, writer=f"{self._name}.{next(self._drives)}", observers=observers)
+    def _drive(
+        self, state: RunState, observers: Sequence[Observer] = (), adapters: Adapters | None = None
+    ) -> Drive:
+        writer = f"{self._name}.{next(self._drives)}"
+        return Drive(adapters or self.adapters, state, writer=writer, observers=observers)
 
     def now(self) -> float:
         """The time by this runner's clock, for the commands of people; seconds since the epoch."""
@@ -97,6 +108,26 @@ class Runner:
         Raises:
             JournalUnavailableError: the storage failed; there is no such run.
         """
+        drive = await self._started(
+            prompt,
+            session_id=session_id,
+            instructions=instructions,
+            limits=limits,
+            answer_schema=answer_schema,
+            observers=observers,
+        )
+        return drive.state.run_id
+
+    async def _started(
+        self,
+        prompt: str | Message,
+        *,
+        session_id: str,
+        instructions: str,
+        limits: Limits | None,
+        answer_schema: JsonObject | None,
+        observers: Sequence[Observer] = (),
+    ) -> Drive:
         run_id = self.adapters.ids.new("run")
         event = ev.RunStarted(
             at=self.now(),
@@ -105,11 +136,12 @@ class Runner:
             input=user(prompt) if isinstance(prompt, str) else prompt,
             model=self.adapters.model.profile.name,
             instructions=instructions,
-            limits=limits or Limits(),
+            limits=limits or DEFAULT_LIMITS,
             answer_schema=answer_schema,
         )
-        await self._drive(RunState(run_id=run_id), observers).commit(event)
-        return run_id
+        drive = self._drive(RunState(run_id=run_id), observers)
+        await drive.commit(event)
+        return drive
 
     async def load(self, run_id: str) -> RunState:
         """The state of a run, folded from its journal.
@@ -135,11 +167,15 @@ class Runner:
             ModelError: the model cannot be asked now; the run stays as it is and can be driven again.
             JournalError: the storage failed, or another runner drives this run.
         """
-        drive = self._drive(await self.load(run_id), observers)
+        state = await self.load(run_id)
+        return await self._driven_to_rest(self._drive(state, observers, self._adapters_of(state)))
+
+    async def _driven_to_rest(self, drive: Drive) -> RunState:
+        run_id = drive.state.run_id
         drives = self._driven.setdefault(run_id, set())
         drives.add(drive)
         try:
-            with drive.scope:
+            with anyio.CancelScope() as drive.scope:
                 await self._in_turn(drive)
         finally:
             drives.discard(drive)
@@ -169,14 +205,14 @@ class Runner:
         answer_schema: JsonObject | None = None,
     ) -> RunState:
         """`start` and `drive` in one."""
-        run_id = await self.start(
+        drive = await self._started(
             prompt,
             session_id=session_id,
             instructions=instructions,
             limits=limits,
             answer_schema=answer_schema,
         )
-        return await self.drive(run_id)
+        return await self._driven_to_rest(drive)
 
     @asynccontextmanager
     async def stream(self, run_id: str) -> AsyncGenerator[AsyncIterator[StoredEvent | Delta]]:
@@ -218,19 +254,25 @@ class Runner:
         if not isinstance(command, ev.COMMANDS):
             raise IllegalEventError("a person's command", ev.event_type(command))
         while True:
-            drive = self._drive(await self.load(run_id))
-            after = evolve(drive.state, command)
+            state = await self.load(run_id)
+            drive = self._drive(state, adapters=self._adapters_of(state))
+            after = evolve(state, command)
+            if isinstance(
+                command, ev.RunCancelled
+            ):  # its delegated runs first: a crash in between loses nothing
+                for started in dispatch.revocations(drive):
+                    await self.revoke(started, by=command.by, reason=command.reason)
             try:
-                await self.adapters.journal.append(run_id, drive.state.seq, (command,), writer=drive.writer)
+                await self.adapters.journal.append(run_id, state.seq, (command,), writer=drive.writer)
             except JournalConflictError:
                 continue  # the run moved on: look again whether the command still fits
             drives = self._driven.get(run_id, ())
             for live in drives:  # it reads the command and tells its observers
                 live.has_commands = True
-                if isinstance(command, ev.RunCancelled):
+                if isinstance(command, ev.RunCancelled) and live.scope is not None:
                     live.scope.cancel()
             if not drives:
-                drive.notify([(command, after)])
+                drive.notify([command], [after])
             return after
 
     async def fork(
@@ -288,6 +330,63 @@ class Runner:
     async def cancel(self, run_id: str, *, by: str, reason: str = "") -> RunState:
         """End a run for good; its tools and its model are stopped."""
         return await self.send(run_id, ev.RunCancelled(at=self.now(), by=by, reason=reason))
+
+    # ── sub-agents ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _adapters_of(self, state: RunState) -> Adapters:
+        """What a run is driven with: what this runner was given, or what its sub-agent has of its own."""
+        adapters = self.adapters
+        for name in state.agent.split("/") if state.agent else ():
+            agent = adapters.agents.get(name)
+            if agent is None:
+                raise ConfigurationError(
+                    f"run {state.run_id} is of the sub-agent {state.agent!r}, and this runner has none of that name"
+                )
+            adapters = replace(
+                adapters,
+                model=agent.model or adapters.model,
+                tools=agent.tools or adapters.tools,
+                memory=agent.memory or NO_MEMORY,
+                agents=_by_name(agent.agents),
+            )
+        return adapters
+
+    async def perform(self, started: ev.RunStarted) -> RunState:
+        """Drive a delegated run until it is over or waits for a person; start it if nobody has."""
+        run_id = started.run_id
+        try:
+            return await self.drive(run_id)
+        except RunNotFoundError:
+            state = RunState(run_id=run_id)
+            drive = self._drive(state, adapters=self._adapters_of(evolve(state, started)))
+            await drive.commit(started)
+            return await self._driven_to_rest(drive)
+
+    async def revoke(self, started: ev.RunStarted, *, by: str, reason: str) -> RunState:
+        """Cancel a delegated run if it is not over; one that does not exist is journaled as cancelled."""
+        cancelled = ev.RunCancelled(at=self.now(), by=by, reason=reason)
+        try:
+            state = await self.load(started.run_id)
+            return state if state.is_over else await self.send(started.run_id, cancelled)
+        except RunNotFoundError:
+            with suppress(JournalConflictError):  # it began meanwhile
+                events = (started, cancelled)
+                await self.adapters.journal.append(started.run_id, 0, events, writer=self._name)
+                return await self.load(started.run_id)
+        except IllegalEventError:  # it ended meanwhile
+            return await self.load(started.run_id)
+        return await self.revoke(started, by=by, reason=reason)
+
+
+DEFAULT_LIMITS = Limits()
+NO_MEMORY = Forgetful()
+
+
+def _by_name(agents: Sequence[SubAgent]) -> dict[str, SubAgent]:
+    named = {agent.name: agent for agent in agents}
+    if len(named) < len(agents):
+        raise ConfigurationError("two sub-agents have the same name; the model could not tell them apart")
+    return named
 
 
 def _with_input(events: Sequence[ev.Event], prompt: str | Message) -> ev.Event:

@@ -1,6 +1,6 @@
 """The state of a run, and how each event changes what it records.
 
-`changes` writes down facts and decides nothing: which event is legal and which phase follows is in `transitions`.
+`CHANGES` writes down facts and decides nothing: which event is legal and which phase follows is in `transitions`.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from agent_core.history import History
 from agent_core.json_types import JsonObject
 from agent_core.lessons import Lesson
 from agent_core.limits import Limits, Spent
-from agent_core.messages import Message, Text, Usage
-from agent_core.planning import CallState, CallStatus
+from agent_core.messages import Message, Part, Text, Usage
+from agent_core.planning import RUNNING, CallState, CallStatus
 from agent_core.progress import Progress
-from agent_core.tools import ToolResult
+from agent_core.tools import ToolCall, ToolResult
 
 
 class Phase(StrEnum):
@@ -37,6 +37,8 @@ class Phase(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    __hash__ = str.__hash__  # an enum's own is a call into Python, and every event looks its phase up
+
 
 class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Everything a run is: the fold of its journal."""
@@ -46,7 +48,14 @@ class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     seq: int = 0
     """How many events were folded; the next one is appended behind this number."""
     session_id: str = ""
+    parent_id: str = ""
+    """The run that delegated this one; empty: a person started it."""
+    agent: str = ""
+    """The sub-agent that this run is of, as a path such as `researcher/reader`; empty: none."""
     model: str = ""
+    """The model that was asked for."""
+    answered_by: str = ""
+    """The model of the last turn, as its provider names it."""
     instructions: str = ""
     input: Message | None = None
     messages: History[Message] = History()
@@ -86,20 +95,12 @@ class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 Changes = dict[str, Any]
 
 
-def changes(state: RunState, event: ev.Event) -> Changes:
-    """What `event` changes of what the state records; which phase follows is not among it.
-
-    Raises:
-        StaleCompletionError: the event names a tool call that nobody waits for.
-    """
-    change = _CHANGES.get(type(event))
-    return {} if change is None else change(state, event)
-
-
 def _run_started(state: RunState, event: ev.RunStarted) -> Changes:
     return {
         "run_id": state.run_id or event.run_id,  # the first event of a fork names the run it was copied from
         "session_id": event.session_id,
+        "parent_id": event.parent_id,
+        "agent": event.agent,
         "model": event.model,
         "instructions": event.instructions,
         "input": event.input,
@@ -120,6 +121,7 @@ def _turn_taken(
     spent = state.spent
     return {
         "messages": state.messages.extended(event.message),
+        "answered_by": event.model or state.answered_by,
         "spent": Spent(
             turns=spent.turns + 1,
             tool_calls=spent.tool_calls + calls,
@@ -130,12 +132,18 @@ def _turn_taken(
 
 
 def _model_answered(state: RunState, event: ev.ModelAnswered) -> Changes:
-    return {**_turn_taken(state, event, 0), "answer": event.message.text, "answer_accepted": False}
+    facts = _turn_taken(state, event, 0)
+    facts["answer"] = facts["messages"][-1].text
+    facts["answer_accepted"] = False
+    return facts
 
 
 def _tools_called(state: RunState, event: ev.ToolsCalled) -> Changes:
-    calls = {call.tool_call_id: CallState(call=call) for call in event.message.tool_calls}
-    return {**_turn_taken(state, event, len(calls)), "calls": calls, "plan_call_id": ""}
+    calls = {part.tool_call_id: CallState(call=part) for part in event.parts if isinstance(part, ToolCall)}
+    facts = _turn_taken(state, event, len(calls))
+    facts["calls"] = calls
+    facts["plan_call_id"] = ""
+    return facts
 
 
 def _plan_proposed(state: RunState, event: ev.PlanProposed) -> Changes:
@@ -177,22 +185,27 @@ def _tool_started(state: RunState, event: ev.ToolStarted) -> Changes:
     return _with_call(state, replace(call, status=CallStatus.STARTED))
 
 
+def _run_delegated(state: RunState, event: ev.RunDelegated) -> Changes:
+    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN)
+    return _with_call(state, replace(call, status=CallStatus.DELEGATED, run_id=event.run_id))
+
+
 def _tool_back(state: RunState, event: ev.ToolReturned | ev.ToolFailed) -> Changes:
-    call = _waiting(state, event.result.tool_call_id, event, CallStatus.OPEN, CallStatus.STARTED)
-    status = CallStatus.RETURNED if isinstance(event, ev.ToolReturned) else CallStatus.FAILED
-    return {
-        **_with_call(state, replace(call, status=status, result=event.result)),
-        "spent": replace(state.spent, wall_time_s=event.at - state.started_at),
-    }
+    call = _waiting(state, event.tool_call_id, event, *RUNNING)
+    status = CallStatus.RETURNED if type(event) is ev.ToolReturned else CallStatus.FAILED
+    facts = _with_call(state, replace(call, status=status, result=event.result))
+    spent = state.spent if event.spent is None else state.spent + event.spent
+    facts["spent"] = replace(spent, wall_time_s=event.at - state.started_at)
+    return facts
 
 
 def _approval_requested(state: RunState, event: ev.ApprovalRequested) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN, CallStatus.STARTED)
+    call = _waiting(state, event.tool_call_id, event, *RUNNING)
     return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.reason))
 
 
 def _input_requested(state: RunState, event: ev.InputRequested) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN, CallStatus.STARTED)
+    call = _waiting(state, event.tool_call_id, event, *RUNNING)
     return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.question))
 
 
@@ -229,7 +242,7 @@ def _results_revised(state: RunState, event: ev.ResultsRevised) -> Changes:
 
 
 def _judged(
-    state: RunState, back: dict[str, CallState], reason: str = "", rejected: tuple[str, ...] = ()
+    state: RunState, back: planning.Calls, reason: str = "", rejected: tuple[str, ...] = ()
 ) -> Changes:
     """The results that are `back` count. They become a message that the model will read: those of a plan as one result,
     once the plan is over.
@@ -243,7 +256,7 @@ def _judged(
         "progress": progress.after_results(state.progress, fresh, failed=failed),
         "lessons": lessons.from_results(state.lessons, fresh, reason=reason, rejected=rejected),
     }
-    parts: list[Text | ToolResult] = [call.result for call in fresh if call.result is not None]
+    parts: list[Part] = [call.result for call in fresh if call.result is not None]
     if state.plan_call_id:
         if not over:
             return facts
@@ -293,7 +306,7 @@ def _cancelled(_: RunState, event: ev.RunCancelled) -> Changes:
     return {"error": f"cancelled by {event.by}" + (f": {event.reason}" if event.reason else "")}
 
 
-_CHANGES: dict[type[ev.Event], Callable[[RunState, Any], Changes]] = {
+CHANGES: dict[type[ev.Event], Callable[[RunState, Any], Changes]] = {
     ev.RunStarted: _run_started,
     ev.ContextHydrated: _context_hydrated,
     ev.ModelAnswered: _model_answered,
@@ -302,6 +315,7 @@ _CHANGES: dict[type[ev.Event], Callable[[RunState, Any], Changes]] = {
     ev.ModelFailed: _failed,
     ev.LimitReached: _limit_reached,
     ev.ToolStarted: _tool_started,
+    ev.RunDelegated: _run_delegated,
     ev.ToolReturned: _tool_back,
     ev.ToolFailed: _tool_back,
     ev.ApprovalRequested: _approval_requested,
@@ -318,3 +332,7 @@ _CHANGES: dict[type[ev.Event], Callable[[RunState, Any], Changes]] = {
     ev.RunCancelled: _cancelled,
     ev.RunFailed: _failed,
 }
+"""What each event changes of what the state records; a type that is not here changes nothing but the phase.
+
+A function raises `StaleCompletionError` where its event names a tool call that nobody waits for.
+"""

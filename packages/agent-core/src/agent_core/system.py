@@ -10,8 +10,8 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
+        """Seconds since the epoch, to the millisecond: more digits would only make journals longer."""
+        return round(time.time(), 3)
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -174,7 +174,7 @@ class TelemetryObserver:
             activation = self._begin(stored, state)
         if driven:
             activation.writer = stored.writer
-        activation.last_at, activation.phase = max(activation.last_at, stored.event.at), state.phase
+        activation.last_at, activation.phase = max(activation.last_at, state.updated_at), state.phase
         self._open.move_to_end(stored.run_id)
         return activation
 
@@ -196,10 +196,10 @@ class TelemetryObserver:
             f"invoke_agent {self._agent_name}".strip(),
             attributes={"gen_ai.operation.name": "invoke_agent", **shared, **own},
             links=() if before is None else (Link(before),),
-            start_time=_ns(stored.event.at),
+            start_time=_ns(state.updated_at),
         )
         context = trace.set_span_in_context(span)
-        activation = _Activation(span=span, context=context, shared=shared, last_at=stored.event.at)
+        activation = _Activation(span=span, context=context, shared=shared, last_at=state.updated_at)
         self._open[stored.run_id] = activation
         return activation
 
@@ -221,7 +221,7 @@ class TelemetryObserver:
         reason = event.finish_reason if isinstance(event, ev.ModelAnswered) else FinishReason.TOOL_CALLS
         finish = reason.value
         attributes: _Attributes = {
-            "gen_ai.response.model": event.model,
+            "gen_ai.response.model": state.answered_by,
             "gen_ai.response.finish_reasons": (finish,),
             **_usage_attributes(event.usage),
         }

@@ -68,11 +68,11 @@ class ToolOffer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolCall(
-    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="tool_call"
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="call"
 ):
     """A model's wish to call a tool."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="id")
     name: str
     arguments: JsonObject
     malformed: str = ""
@@ -88,11 +88,11 @@ class ToolResult(
     kw_only=True,
     omit_defaults=True,
     tag_field="type",
-    tag="tool_result",
+    tag="result",
 ):
     """What came back, as the model will read it."""
 
-    tool_call_id: str
+    tool_call_id: str = msgspec.field(name="call")
     content: str
     error: str = ""
     """A stable code (`timeout`, `invalid_arguments`, ...) where the tool failed, else empty."""

@@ -22,7 +22,8 @@ from agent_core import effects as eff
 from agent_core import events as ev
 from agent_core import limits, planning
 from agent_core.errors import IllegalEventError
-from agent_core.state import Phase, RunState, changes
+from agent_core.planning import RUNNING, CallStatus
+from agent_core.state import CHANGES, Phase, RunState
 
 Row = dict[type[ev.Event], Phase]
 
@@ -49,6 +50,7 @@ TRANSITIONS: Mapping[Phase, Row] = {
     },
     Phase.DISPATCHING: {
         ev.ToolStarted: Phase.DISPATCHING,
+        ev.RunDelegated: Phase.DISPATCHING,
         ev.ToolReturned: Phase.DISPATCHING,
         ev.ToolFailed: Phase.DISPATCHING,
         ev.ApprovalRequested: Phase.DISPATCHING,
@@ -87,13 +89,18 @@ def settle(phase: Phase, calls: planning.Calls) -> Phase:
     """Where a run rests. Only dispatching moves by itself: first what can run, then whom to ask, then what is back."""
     if phase is not Phase.DISPATCHING:
         return phase
-    if planning.ready(calls):
-        return Phase.DISPATCHING
-    if planning.asked(calls):
+    asked = back = False
+    for call in calls.values():
+        if call.status in RUNNING:
+            if planning.may_run(call, calls):
+                return Phase.DISPATCHING
+        elif call.status is CallStatus.ASKED:
+            asked = True
+        elif not call.judged:
+            back = True
+    if asked:
         return Phase.AWAITING
-    if planning.unjudged(calls):
-        return Phase.REFLECTING
-    return Phase.REASONING
+    return Phase.REFLECTING if back else Phase.REASONING
 
 
 def evolve(state: RunState, event: ev.Event) -> RunState:
@@ -103,12 +110,14 @@ def evolve(state: RunState, event: ev.Event) -> RunState:
         IllegalEventError: the phase does not allow this event.
         StaleCompletionError: the event completes a tool call that nobody waits for.
     """
-    phase = TRANSITIONS[state.phase].get(type(event))
+    kind = type(event)
+    phase = TRANSITIONS[state.phase].get(kind)
     if phase is None:
         raise IllegalEventError(state.phase, ev.event_type(event))
-    facts = changes(state, event)
+    change = CHANGES.get(kind)
+    facts = change(state, event) if change is not None else {}
     rest = settle(phase, facts.get("calls", state.calls))
-    return replace(state, phase=rest, seq=state.seq + 1, updated_at=event.at, **facts)
+    return replace(state, phase=rest, seq=state.seq + 1, updated_at=event.at or state.updated_at, **facts)
 
 
 def owed(state: RunState) -> tuple[eff.Effect, ...]:
@@ -119,7 +128,7 @@ def owed(state: RunState) -> tuple[eff.Effect, ...]:
         case Phase.REASONING:
             return (_owed_by_reasoning(state),)
         case Phase.DISPATCHING:
-            return (*(_execute(call) for call in planning.ready(state.calls)), *_decisions(state))
+            return (*[_execute(call) for call in planning.ready(state.calls)], *_decisions(state))
         case Phase.AWAITING:
             return _decisions(state)
         case Phase.REFLECTING:
@@ -143,16 +152,18 @@ def _owed_by_reasoning(state: RunState) -> eff.Effect:
 
 def _decisions(state: RunState) -> tuple[eff.Effect, ...]:
     return tuple(
-        eff.AwaitDecision(tool_call_id=call.call.tool_call_id) for call in planning.asked(state.calls)
+        [eff.AwaitDecision(tool_call_id=call.call.tool_call_id) for call in planning.asked(state.calls)]
     )
 
 
-def _execute(call: planning.CallState) -> eff.ExecuteTool:
+def _execute(call: planning.CallState) -> eff.Effect:
+    if call.status is CallStatus.DELEGATED:
+        return eff.AwaitRun(tool_call_id=call.call.tool_call_id, run_id=call.run_id)
     return eff.ExecuteTool(
         tool_call_id=call.call.tool_call_id,
         attempt=call.attempt,
         approved=call.approved,
-        interrupted=call.status is planning.CallStatus.STARTED,
+        interrupted=call.status is CallStatus.STARTED,
     )
 
 

@@ -68,7 +68,7 @@ def show_run(settings: Settings, run_id: str, *, as_json: bool) -> int:
 def _line(stored: StoredEvent, state: RunState) -> str:
     fields = event_object(stored, state)
     rest = {key: value for key, value in fields.items() if key not in {"seq", "type", "at"}}
-    at = datetime.fromtimestamp(stored.event.at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    at = datetime.fromtimestamp(state.updated_at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
     details = json.dumps(rest, ensure_ascii=False) if rest else ""
     return f"{stored.seq:>4}  {at}  {fields['type']:<20} {state.phase.value:<12} {details}"
 

@@ -23,7 +23,7 @@ def event_object(stored: StoredEvent, state: RunState) -> dict[str, object]:
         return {
             "seq": stored.seq,
             "type": RUN_FINISHED,
-            "at": stored.event.at,
+            "at": state.updated_at,
             "run_id": state.run_id,
             "session_id": state.session_id,
             "status": state.phase.value,
@@ -33,7 +33,7 @@ def event_object(stored: StoredEvent, state: RunState) -> dict[str, object]:
             **({"error": state.error} if state.error else {}),
         }
     fields: dict[str, object] = msgspec.to_builtins(stored.event)
-    return {"seq": stored.seq, **fields}
+    return {"seq": stored.seq, **fields, "at": state.updated_at}  # a verdict by rule has no time of its own
 
 
 def event_line(stored: StoredEvent, state: RunState) -> bytes:

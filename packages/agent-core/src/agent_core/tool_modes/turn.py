@@ -26,10 +26,10 @@ class TurnView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     instructions: str = ""
     answer_schema: JsonObject | None = None
 
-    def conversation(self, *preface: str) -> tuple[Message, ...]:
+    def conversation(self, *preface: str) -> Sequence[Message]:
         """The messages behind one system message of the instructions and `preface`."""
-        head = "\n\n".join(text for text in (self.instructions, *preface, self._shape()) if text)
-        return (system(head), *self.messages) if head else tuple(self.messages)
+        head = "\n\n".join([text for text in (self.instructions, *preface, self._shape()) if text])
+        return (system(head), *self.messages) if head else self.messages
 
     def _shape(self) -> str:
         if self.answer_schema is None:
@@ -53,36 +53,30 @@ class TurnOutcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     usage: Usage = Usage()
     finish_reason: FinishReason = FinishReason.STOP
 
-    def event(self, at: float, *, final: bool, plan: Proposal | None = None) -> ev.Event:
+    def event(
+        self, at: float, *, final: bool, plan: Proposal | None = None, answered_by: str = ""
+    ) -> ev.Event:
         """The turn as an event.
 
         Args:
             at: When it ended, in seconds since the epoch.
             final: It was the last turn, in which no tool was offered.
             plan: The plan that the message proposes, where it proposes one without a fault.
+            answered_by: The model of the turn before.
         """
-        message, calls = self.message, self.message.tool_calls
+        parts, calls = self.message.parts, self.message.tool_calls
+        model = "" if self.model == answered_by else self.model
         if calls and final:  # offered no tools, it called one all the same: its words are the answer
-            parts = tuple(part for part in message.parts if not isinstance(part, ToolCall))
-            message = Message(role=message.role, parts=parts)
+            parts = tuple(part for part in parts if not isinstance(part, ToolCall))
         if final or not calls:
             return ev.ModelAnswered(
-                at=at,
-                message=message,
-                model=self.model,
-                usage=self.usage,
-                finish_reason=self.finish_reason,
+                at=at, parts=parts, model=model, usage=self.usage, finish_reason=self.finish_reason
             )
-        if plan is not None:
-            return ev.PlanProposed(
-                at=at,
-                message=message,
-                model=self.model,
-                usage=self.usage,
-                calls=plan.calls,
-                after=dict(plan.after),
-            )
-        return ev.ToolsCalled(at=at, message=message, model=self.model, usage=self.usage)
+        if plan is None:
+            return ev.ToolsCalled(at=at, parts=parts, model=model, usage=self.usage)
+        return ev.PlanProposed(
+            at=at, parts=parts, model=model, usage=self.usage, calls=plan.calls, after=dict(plan.after)
+        )
 
 
 Turn: TypeAlias = Generator[Ask, Completion, TurnOutcome]
@@ -91,6 +85,8 @@ Turn: TypeAlias = Generator[Ask, Completion, TurnOutcome]
 def with_unique_ids(message: Message, turn: int) -> Message:
     """The message, whose calls have ids that are not empty and not shared; some servers leave them out."""
     taken = {call.tool_call_id for call in message.tool_calls}
+    if len(taken) == len(message.tool_calls) and "" not in taken:
+        return message
     seen: set[str] = set()
     parts = list(message.parts)
     for index, part in enumerate(parts):
@@ -103,7 +99,7 @@ def with_unique_ids(message: Message, turn: int) -> Message:
                 taken.add(key)
                 parts[index] = msgspec.structs.replace(part, tool_call_id=key)
             seen.add(key)
-    return message if parts == list(message.parts) else Message(role=message.role, parts=tuple(parts))
+    return msgspec.structs.replace(message, parts=tuple(parts))
 
 
 def readable(messages: Sequence[Message]) -> tuple[Message, ...]:

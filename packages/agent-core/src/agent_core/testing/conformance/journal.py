@@ -36,7 +36,7 @@ def a_run(run_id: str, session_id: str = "session", text: str = "hello") -> tupl
     return (
         RunStarted(at=1.0, run_id=run_id, session_id=session_id, input=user(text), model="test:model"),
         ContextHydrated(at=2.0, messages=(user("before"), assistant("indeed"))),
-        ModelAnswered(at=3.0, message=assistant(f"you said {text}"), model="test:model"),
+        ModelAnswered(at=3.0, parts=assistant(f"you said {text}").parts, model="test:model"),
         AnswerAccepted(at=4.0),
         OutcomeStored(at=5.0),
     )

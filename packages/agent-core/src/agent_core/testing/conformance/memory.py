@@ -38,12 +38,12 @@ def outcome(
         call = ToolCall(tool_call_id=f"call_{number}", name="look_up", arguments={"about": said})
         result = ToolResult(tool_call_id=call.tool_call_id, content=f"found {said}")
         events += [
-            ev.ToolsCalled(at=at, message=Message(role="assistant", parts=(call,)), model="test:model"),
-            ev.ToolReturned(at=at, result=result),
+            ev.ToolsCalled(at=at, parts=(call,), model="test:model"),
+            ev.tool_back(result, at=at),
             ev.ResultsAccepted(at=at),
         ]
     events += [
-        ev.ModelAnswered(at=at, message=assistant(f"re: {said}"), model="test:model"),
+        ev.ModelAnswered(at=at, parts=assistant(f"re: {said}").parts, model="test:model"),
         ev.AnswerAccepted(at=at),
     ]
     return replay(run_id, events)
