@@ -37,6 +37,10 @@ def test_what_a_header_says(tmp_path: Path) -> None:
     )
 
 
+def test_what_a_context_keeps(weights: Path) -> None:
+    assert read_info(weights).kept_values_per_token == 30 * 2 * 3 * 64, "layers, both kinds, heads, length"
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -61,6 +61,8 @@ class GgufInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The context the model was trained with."""
     parameters: int
     has_chat_template: bool
+    kept_values_per_token: int = 0
+    """Keys and values kept of each token of the context, over all layers; 0: the header does not say."""
 
 
 def read_info(path: Path, *, advice: str = "give the path of a whole GGUF file") -> GgufInfo:
@@ -111,6 +113,7 @@ class _Header:
             context_tokens=_integer(metadata, f"{architecture}.context_length", 2_048),
             parameters=parameters,
             has_chat_template="tokenizer.chat_template" in metadata,
+            kept_values_per_token=_kept_values(metadata, architecture),
         )
 
     def _tensors(self, count: int) -> tuple[int, int]:
@@ -165,3 +168,17 @@ class _Header:
 def _integer(metadata: Mapping[str, _Value], key: str, default: int) -> int:
     value = metadata.get(key, default)
     return value if isinstance(value, int) else default
+
+
+def _kept_values(metadata: Mapping[str, _Value], architecture: str) -> int:
+    """Layers times heads of keys and values times the length of each; one number of heads, or one a layer."""
+    layers = _integer(metadata, f"{architecture}.block_count", 0)
+    heads = _integer(metadata, f"{architecture}.attention.head_count", 1)
+    width = _integer(metadata, f"{architecture}.embedding_length", 0) // max(1, heads)
+    lengths = sum(
+        _integer(metadata, f"{architecture}.attention.{kind}_length", width) for kind in ("key", "value")
+    )
+    kept = metadata.get(f"{architecture}.attention.head_count_kv", heads)
+    if isinstance(kept, list):
+        return lengths * sum(count for count in kept if isinstance(count, int))
+    return lengths * layers * _integer(metadata, f"{architecture}.attention.head_count_kv", heads)

@@ -1,6 +1,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,17 @@ class TestWithoutAModel:
         with pytest.raises(WeightsError, match="could not load it"):
             await LlamaCppModel(path, profile=PROFILE).load()
 
+    async def test_a_model_that_does_not_fit_is_refused_with_the_numbers(self, weights: Path) -> None:
+        pytest.importorskip("xllamacpp")
+        said: list[str] = []
+        small = LlamaCppModel(weights, profile=PROFILE, slots=2, memory_bytes=2**28, on_progress=said.append)
+        numbers = (
+            r"402 MiB of memory \(weights 94 MiB, a context of 8,192 tokens 180 MiB.*and 256 MiB are free"
+        )
+        with pytest.raises(WeightsError, match=numbers):
+            await ask(small, ask_for("hi"))
+        assert said == [], "refused before anything is loaded"
+
     def test_a_missing_wheel_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
         with pytest.raises(MissingExtraError, match=r"agent-gateway\[llama\]"):
@@ -122,6 +134,33 @@ class TestDecoding:
         await stream.aclose()
         assert time.monotonic() - began < 1.0
         assert not loaded._decodings
+
+    async def test_two_slots_answer_two_requests_at_once(self, weights: Path) -> None:
+        said: list[int] = []
+
+        async def one(model: LlamaCppModel, number: int) -> None:
+            async for item in model.stream(ask_for(f"Tell a story of {number}.", max_output_tokens=40)):
+                said.append(number if isinstance(item, TextDelta) else 0)
+
+        async with LlamaCppModel(weights, profile=PROFILE, threads=1, slots=2) as model:
+            await model.load()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(one, model, 1)
+                tasks.start_soon(one, model, 2)
+        turns = sum(before != after for before, after in pairwise(said))
+        assert turns > 10, f"they hardly took turns: {said}"
+
+    async def test_one_slot_answers_in_the_order_of_asking(self, loaded: LlamaCppModel) -> None:
+        ended: list[int] = []
+
+        async def one(number: int) -> None:
+            await ask(loaded, ask_for("hi", max_output_tokens=4))
+            ended.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):
+                tasks.start_soon(one, number)
+        assert ended == [0, 1, 2, 3]
 
     async def test_cancelling_stops_a_prompt_that_is_being_read(self, loaded: LlamaCppModel) -> None:
         await loaded.load()
@@ -178,7 +217,8 @@ class TestDecoding:
             with_model = _resident_mib()
         assert not folder.exists()
         assert with_model - _resident_mib() > 50
-        assert said == [f"loading {weights.name} (98 MB)", f"{weights.name} is ready"]
+        assert said[0] == f"loading {weights.name} (98 MB)"
+        assert said[1].startswith(f"{weights.name} is ready after ")
         await ask(model, ask_for("hi", max_output_tokens=2))
         await model.aclose()
 

@@ -12,23 +12,22 @@ import importlib.util
 import os
 import tempfile
 import threading
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, cast
+from typing import Protocol, Self, TypeAlias, TypeVar, cast
 
-import anyio
-import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest, TextDelta
 from agent_gateway.compat import LLAMA_CPP, Compat
 from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
+from agent_gateway.engines.decoding import Decodings
 from agent_gateway.engines.llama_completion import RawCompletion
+from agent_gateway.engines.memory import give_back, refuse_too_large
 from agent_gateway.errors import (
     MissingExtraError,
     ProviderRefusedError,
@@ -88,8 +87,10 @@ class LlamaCppModel:
         compat: Compat = _COMPAT,
         on_progress: OnProgress | None = None,
         verbose: bool = False,
+        memory_bytes: int | None = None,
     ) -> None:
-        """`threads` for decoding, `default_threads()` if None; `verbose` lets llama.cpp log to stderr.
+        """`threads` for decoding, `default_threads()` if None; `verbose` lets llama.cpp log to stderr. `memory_bytes`
+        is what the model may take at most; None: what is free when it is loaded.
 
         Raises:
             MissingExtraError: the wheel `xllamacpp` is not installed.
@@ -103,12 +104,11 @@ class LlamaCppModel:
         self._compat = compat
         self._on_progress = on_progress
         self._verbose = verbose
-        self._slots = anyio.Semaphore(slots)
-        self._workers: ThreadPoolExecutor | None = None
+        self._memory_bytes = memory_bytes
         self._loading = threading.Lock()
         self._server: _Server | None = None
         self._folder: ScratchFolder | None = None
-        self._decodings: set[_Decoding[Any]] = set()
+        self._decodings = Decodings(slots, "llama")
         name = profile.name.partition(":")[2] or profile.name
         self._target = Target(
             where=f"{profile.name} (llama.cpp)", model=name, context_tokens=profile.context_tokens
@@ -128,7 +128,7 @@ class LlamaCppModel:
             ProviderRefusedError: llama.cpp refuses the request, such as a grammar that is none.
         """
         server = await self._ready()
-        async with self._slots:
+        async with self._decodings.turn():
             replies = self._continue(server, request) if request.raw else self._chat(server, request)
             async with contextlib.aclosing(replies):
                 async for item in replies:
@@ -137,7 +137,7 @@ class LlamaCppModel:
     async def _chat(self, server: _Server, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         body = self._encode(request)
         decoder = StreamDecoder(self._target, names=wire_names(request.tools), model=self._target.model)
-        async with self._decoding(partial(server.handle_chat_completions, body)) as decoding:
+        async with self._decodings.run(partial(server.handle_chat_completions, body)) as decoding:
             async for data in decoding.chunks():
                 for item in decoder.take(data):
                     yield item
@@ -162,25 +162,12 @@ class LlamaCppModel:
 
             return RawCompletion(ask, self._target, self._compat).complete(self._bounded(request))
 
-        async with self._decoding(complete) as decoding:
+        async with self._decodings.run(complete) as decoding:
             await decoding.ended()
             completion = decoding.result(self._target)
         if completion.message.text:
             yield TextDelta(completion.message.text)
         yield completion
-
-    @contextlib.asynccontextmanager
-    async def _decoding(self, work: Callable[[_OnChunk], T]) -> "AsyncGenerator[_Decoding[T]]":
-        """`work` in a worker thread for as long as the block lasts; leaving it early stops the engine."""
-        decoding = _Decoding(self._pool(), work)
-        self._decodings.add(decoding)
-        try:
-            yield decoding
-        finally:
-            decoding.cancel()
-            with anyio.CancelScope(shield=True):
-                await decoding.ended()
-            self._decodings.discard(decoding)
 
     async def load(self) -> None:
         """Load the weights now rather than at the first request; does nothing where they are loaded.
@@ -190,7 +177,8 @@ class LlamaCppModel:
         before it listens; a command line need not.
 
         Raises:
-            WeightsError: the file is missing, truncated, no GGUF, or of a kind that llama.cpp does not know.
+            WeightsError: the file is missing, truncated, no GGUF, larger than the memory that is free, or of a kind
+                that llama.cpp does not know.
         """
         await self._ready()
 
@@ -209,14 +197,11 @@ class LlamaCppModel:
 
         The next request loads the model again.
         """
-        for decoding in tuple(self._decodings):
-            decoding.cancel()
+        self._decodings.stop()
         with self._loading:
             self._server = None
             folder, self._folder = self._folder, None
-            workers, self._workers = self._workers, None
-        if workers is not None:
-            workers.shutdown()  # a thread at work would keep the model in memory
+        give_back()
         if folder is not None:
             folder.remove()
 
@@ -246,11 +231,6 @@ class LlamaCppModel:
             request, max_output_tokens=tokens, temperature=request.temperature or 0.0
         )
 
-    def _pool(self) -> ThreadPoolExecutor:
-        if self._workers is None:
-            self._workers = ThreadPoolExecutor(self._slots_count, thread_name_prefix="llama")
-        return self._workers
-
     async def _ready(self) -> _Server:
         if self._server is not None:
             return self._server
@@ -263,13 +243,16 @@ class LlamaCppModel:
             return self._server
 
     def _start(self) -> _Server:
-        read_info(self._path, advice=PULL_ADVICE)
+        info = read_info(self._path, advice=PULL_ADVICE)
+        tokens = self._profile.context_tokens * self._slots_count
+        refuse_too_large(self._path, info, context_tokens=tokens, free_bytes=self._memory_bytes)
+        began = time.monotonic()
         self._say(f"loading {self._path.name} ({self._path.stat().st_size // 1_000_000} MB)")
         engine = importlib.import_module("xllamacpp")
         params = engine.CommonParams()
         params.model.path = str(self._path)
         params.n_parallel = self._slots_count
-        params.n_ctx = self._profile.context_tokens * self._slots_count
+        params.n_ctx = tokens
         params.n_batch = _BATCH_TOKENS
         params.cpuparams.n_threads = self._threads
         params.cpuparams_batch.n_threads = self._threads
@@ -290,82 +273,9 @@ class LlamaCppModel:
                 self._path, reason, "open it with verbose=True to see llama.cpp's log"
             ) from error
         self._folder = folder
-        self._say(f"{self._path.name} is ready")
+        self._say(f"{self._path.name} is ready after {time.monotonic() - began:.1f} s")
         return cast("_Server", server)
 
     def _say(self, message: str) -> None:
         if self._on_progress is not None:
             self._on_progress(message)
-
-
-class _Decoding(Generic[T]):
-    """One request in a worker thread, read from the event loop.
-
-    Only the loop touches `_news`; the thread appends to the deque, which is safe, and asks the loop to look.
-    """
-
-    def __init__(self, workers: ThreadPoolExecutor, work: Callable[[_OnChunk], T]) -> None:
-        self._queue: deque[bytes] = deque()
-        self._news = anyio.Event()
-        self._cancelled = False
-        self._post = _poster()
-        self._future: Future[T] = workers.submit(work, self._on_chunk)
-        self._future.add_done_callback(lambda _: self._wake())
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The chunks as they come, until the thread has ended."""
-        while True:
-            over = self._future.done()  # asked first: what came before the end is then in the queue
-            while self._queue:
-                yield self._queue.popleft()
-            if over:
-                return
-            await self._wait()
-
-    async def ended(self) -> None:
-        """Wait until the thread has ended."""
-        while not self._future.done():
-            self._queue.clear()
-            await self._wait()
-
-    def cancel(self) -> None:
-        """Make the next callback stop the engine."""
-        self._cancelled = True
-
-    def result(self, target: Target) -> T:
-        """What the work returned, or what the engine raised: it checks a request in Python's terms before it decodes."""
-        try:
-            return self._future.result(timeout=0)
-        except (ValueError, RuntimeError) as error:
-            raise ProviderRefusedError(target.where, str(error)) from error
-
-    async def _wait(self) -> None:
-        self._news = anyio.Event()
-        if not self._queue and not self._future.done():
-            await self._news.wait()
-
-    def _on_chunk(self, data: bytes) -> bool:
-        """Called in the worker thread; true stops the engine."""
-        self._queue.append(data)
-        self._wake()
-        return self._cancelled
-
-    def _look(self) -> None:
-        """Called in the loop: the event of now, not the one of when the thread asked."""
-        self._news.set()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed under a stream that nobody closed
-            self._post(self._look)
-            return
-        self._cancelled = True
-
-
-def _poster() -> Callable[[Callable[[], None]], object]:
-    """What makes the running event loop call a function soon, from any thread, without waiting for it.
-
-    `anyio.from_thread.run_sync` would wait, and for ever where the loop has ended.
-    """
-    loop = anyio.lowlevel.current_token().native_token
-    post = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon")  # noqa: B009 (asyncio, trio)
-    return cast("Callable[[Callable[[], None]], object]", post)
