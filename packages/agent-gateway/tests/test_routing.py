@@ -141,7 +141,13 @@ def test_where_every_route_refuses_so_does_the_router() -> None:
     assert exhausted([("a", key), ("b", ERRORS["budget"][0])], None) is key
     larger = ContextTooLongError("m", 10, 8)
     assert exhausted([("a", TOO_LONG), ("b", larger)], None) is larger
-    assert isinstance(exhausted([("a", TOO_LONG), ("b", UNAVAILABLE)], None), RoutesExhaustedError)
+    assert exhausted([("a", key), ("b", TOO_LONG)], None) is TOO_LONG
+    mixed = exhausted([("a", TOO_LONG), ("b", UNAVAILABLE)], None)
+    assert isinstance(mixed, RoutesExhaustedError)
+    assert mixed.retryable
+    hopeless = exhausted([("a", key), ("b", ERRORS["weights"][0])], None)
+    assert isinstance(hopeless, RoutesExhaustedError)
+    assert not hopeless.retryable
 
 
 def test_nothing_was_tried() -> None:

@@ -159,12 +159,17 @@ class RoutesExhaustedError(GatewayError, ModelUnavailableError):
     retryable = True
 
     def __init__(
-        self, errors: tuple[tuple[str, ModelError], ...], *, retry_after_s: float | None = None
+        self,
+        errors: tuple[tuple[str, ModelError], ...],
+        *,
+        hopeful: bool = True,
+        retry_after_s: float | None = None,
     ) -> None:
         reasons = "; ".join(f"{name}: {error}" for name, error in errors)
         wait = "" if retry_after_s is None else f"; try again in {retry_after_s:.1f} s"
         super().__init__(f"no route could answer{wait}: {reasons or 'each is over its limits'}")
         self.errors = errors
+        self.retryable = hopeful  # type: ignore[misc]  # here it depends on what the routes said
         self.retry_after_s = retry_after_s
 
 

@@ -152,17 +152,20 @@ def decide(
 def exhausted(errors: Sequence[tuple[str, ModelError]], retry_after_s: float | None) -> ModelError:
     """The error that tells of all of `errors`, by route; the only one itself.
 
-    Where every route refused, so does the router: the caller must change something, and trying again is of no use.
+    Where waiting helps with no route, a prompt that is too long is told of before all else, because whoever asks can
+    make it shorter; and where every route refused, the first refusal is.
     """
     latest = dict(errors)
     if len(latest) == 1:
         return next(iter(latest.values()))
-    kinds = list(latest.values())
-    if kinds and all(isinstance(error, ContextTooLongError) for error in kinds):
-        return max(kinds, key=lambda error: error.limit if isinstance(error, ContextTooLongError) else 0)
-    if kinds and all(isinstance(error, ModelRefusedError) for error in kinds):
-        return kinds[0]
-    return RoutesExhaustedError(tuple(latest.items()), retry_after_s=retry_after_s)
+    found = list(latest.values())
+    hopeful = not found or any(verdict(error) is Verdict.LATER for error in found)
+    too_long = [error for error in found if isinstance(error, ContextTooLongError)]
+    if too_long and not hopeful:
+        return max(too_long, key=lambda error: error.limit)
+    if found and all(isinstance(error, ModelRefusedError) for error in found):
+        return found[0]
+    return RoutesExhaustedError(tuple(latest.items()), hopeful=hopeful, retry_after_s=retry_after_s)
 
 
 def estimated_prompt_tokens(request: ModelRequest) -> int:
