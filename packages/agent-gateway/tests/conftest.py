@@ -140,9 +140,8 @@ def weights() -> Path:
 
 @pytest.fixture(scope="session")
 def recorded() -> list[dict[str, Any]]:
-    """The recorded exchanges of the Chat Completions format."""
+    """The recorded exchanges with providers."""
     if not RECORDED.exists():
         pytest.skip("no recorded exchanges beside the repository")
     with RECORDED.open(encoding="utf-8") as lines:
-        exchanges = [json.loads(line) for line in lines]
-    return [one for one in exchanges if one["path"].endswith("/chat/completions")]
+        return [json.loads(line) for line in lines]

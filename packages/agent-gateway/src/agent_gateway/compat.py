@@ -22,6 +22,35 @@ class ConstraintField(StrEnum):
     """vLLM before 0.12, SGLang's older servers: `guided_choice`, `guided_grammar`, `guided_json`."""
 
 
+class Thinking(StrEnum):
+    """How a model is told how much to think."""
+
+    NONE = "none"
+    """It cannot be told, or does not think."""
+    EFFORT = "effort"
+    """By a word."""
+    BUDGET = "budget"
+    """By a number of tokens."""
+    ADAPTIVE = "adaptive"
+    """By a word, beside a switch that turns thinking on."""
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one family of models expects of a request."""
+
+    thinking: Thinking = Thinking.NONE
+    efforts: tuple[str, ...] = ("low", "medium", "high")
+    """The words for how much to think, the least first."""
+    sampling: bool = True
+    """Whether it takes `temperature`, `top_p` and `top_k`; else they are left out, since it would refuse them."""
+    json_schema: bool = True
+    """Whether its output can be held to a JSON schema."""
+    system_turns: bool = False
+    """Whether a system message may stand between the others."""
+    sealed_calls: bool = False
+    """Whether it refuses calls in the history that it has not sealed."""
+
+
 class Compat(msgspec.Struct, frozen=True, kw_only=True):
     """What one kind of server expects."""
 
@@ -36,9 +65,17 @@ class Compat(msgspec.Struct, frozen=True, kw_only=True):
     """Whether `stream_options: {include_usage: true}` is understood."""
     reasoning_field: str = ""
     """The field in which an assistant message's reasoning is sent back; empty: it is left out."""
+    reasoning_required: bool = False
+    """Whether it must be there beside tool calls, be it empty: a message that another model wrote has none."""
+    reasoning_details: bool = False
+    """Whether reasoning comes, and is sent back, in `reasoning_details` too, with its seals."""
     strict_schema: bool = False
     """Whether `strict: true` is asked for with a JSON schema; without it OpenAI treats the schema as a hint. Its
     strict mode refuses schemas whose objects do not list every property as required and forbid others."""
+    effort_field: str = "reasoning_effort"
+    """Where a model that thinks is told how much; empty: it cannot be told."""
+    files: bool = True
+    """Whether a message may hold documents and sounds; images go to every server that has a model for them."""
     extra: Mapping[str, object] = MappingProxyType({})
     """Sent with every request, as it stands."""
 
@@ -65,9 +102,23 @@ _ALL = (
         grammar=ConstraintField.GUIDED,
         repeat_penalty_field="repetition_penalty",
     ),
-    Compat(name="deepseek", json_schema=ConstraintField.NONE),
-    Compat(name="mistral", json_schema=ConstraintField.RESPONSE_FORMAT, stream_usage=False),
-    Compat(name="ollama"),
+    Compat(
+        name="deepseek",
+        json_schema=ConstraintField.NONE,
+        reasoning_field="reasoning_content",
+        reasoning_required=True,
+        files=False,
+    ),
+    Compat(name="mistral", stream_usage=False),
+    Compat(name="ollama", files=False),
+    Compat(name="groq", max_tokens_field="max_completion_tokens", reasoning_field="reasoning", files=False),
+    Compat(name="cerebras", max_tokens_field="max_completion_tokens", reasoning_field="reasoning", files=False),
+    Compat(
+        name="openrouter",
+        reasoning_field="reasoning",
+        reasoning_details=True,
+        extra=MappingProxyType({"usage": {"include": True}}),
+    ),
 )
 COMPATS: Mapping[str, Compat] = MappingProxyType({compat.name: compat for compat in _ALL})
 """By the kind of server."""

@@ -40,7 +40,7 @@ def constraint_fields(constraint: Constraint, compat: Compat) -> dict[str, objec
 
 def _response_format(constraint: JsonSchema, compat: Compat) -> dict[str, object]:
     inner: dict[str, object] = {"name": constraint.name, "schema": constraint.schema}
-    if compat.strict_schema and _is_strict(constraint.schema):
+    if compat.strict_schema and is_strict(constraint.schema):
         inner["strict"] = True
     return {"type": "json_schema", "json_schema": inner}
 
@@ -58,10 +58,10 @@ def _literal(text: str) -> str:
     )
 
 
-def _is_strict(schema: object) -> bool:
+def is_strict(schema: object) -> bool:
     """Whether OpenAI's strict mode takes the schema: every object closed, with every property required."""
     if isinstance(schema, list):
-        return all(_is_strict(item) for item in cast("list[object]", schema))
+        return all(is_strict(item) for item in cast("list[object]", schema))
     if not isinstance(schema, Mapping):
         return True
     fields = cast("Mapping[str, object]", schema)
@@ -70,4 +70,4 @@ def _is_strict(schema: object) -> bool:
         required = cast("Sequence[str]", fields.get("required") or ())
         if fields.get("additionalProperties") is not False or set(required) != set(properties):
             return False
-    return all(_is_strict(value) for value in fields.values())
+    return all(is_strict(value) for value in fields.values())

@@ -1,27 +1,40 @@
 """The codec of OpenAI Chat Completions, the format that nearly every server speaks. Pure: no I/O, no clock.
 
 Follows the API reference of OpenAI (November 2026); what other servers do otherwise is in `compat` (requests) or is
-accepted here in any shape that was seen (replies).
+accepted here in any shape that was seen (replies, whose shapes are in `chat_wire`).
 """
 
-import re
-import secrets
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
-from agent_core.chat import Completion, Delta, ModelRequest, ReasoningDelta, TextDelta, ToolCallDelta
-from agent_core.messages import FinishReason, Message, Part, Reasoning, Text, Usage
+from agent_core.chat import (
+    Completion,
+    Delta,
+    ModelRequest,
+    NamedTool,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+from agent_core.messages import File, FinishReason, Image, Message, Opaque, Part, Reasoning, Text, Usage
 from agent_core.tools import ToolCall, ToolSpec
-from agent_gateway.compat import COMPATIBLE, Compat
+from agent_gateway.compat import COMPATIBLE, Compat, Thinking, Traits
+from agent_gateway.dialects.chat_wire import Call, Choice, Function, Reply, Said
 from agent_gateway.dialects.constraints import constraint_fields
+from agent_gateway.dialects.data_urls import data_url
+from agent_gateway.dialects.dialect import Dialect, ReplyDecoder, WireRequest, Wiring, agreed, random_id
+from agent_gateway.dialects.extras import add_extra
+from agent_gateway.dialects.thinking import effort
+from agent_gateway.dialects.tool_names import Names
+from agent_gateway.dialects.tool_names import wire_names as wire_names  # noqa: PLC0414 (for who takes only this format)
 from agent_gateway.dialects.tool_slots import NewId, Piece, ToolSlots
-from agent_gateway.errors import ProviderUnavailableError
+from agent_gateway.errors import BrokenReplyError
 from agent_gateway.failures import Target, failure
 
-_NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
-_LONGEST_NAME = 64
+NAME = "openai_chat"
 _FINISH = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
@@ -33,43 +46,64 @@ _FINISH = {
     "content_filter": FinishReason.CONTENT_FILTER,
     "abort": FinishReason.CANCELLED,
     "cancelled": FinishReason.CANCELLED,
+    "error": FinishReason.ERROR,
 }
 
 
-def wire_names(tools: Sequence[ToolSpec]) -> dict[str, str]:
-    """Wire name -> tool name: the format allows only letters, digits, `_` and `-`, at most 64 of them."""
-    names: dict[str, str] = {}
-    for tool in tools:
-        plain = candidate = _wire_name(tool.name)
-        number = 2
-        while candidate in names:
-            candidate = f"{plain[: _LONGEST_NAME - 4]}_{number}"
-            number += 1
-        names[candidate] = tool.name
-    return names
+class OpenAIChat(Dialect):
+    """OpenAI Chat Completions."""
+
+    name = NAME
+
+    def headers(self, api_key: str) -> dict[str, str]:
+        """See `Dialect`."""
+        return {"Authorization": f"Bearer {api_key}"} if api_key else {}
+
+    def encode(self, request: ModelRequest, wiring: Wiring) -> WireRequest:
+        """See `Dialect`."""
+        body = encode_request(
+            request, model=wiring.model, compat=wiring.compat, traits=wiring.traits, stream=wiring.stream
+        )
+        return WireRequest(path="/chat/completions", body=msgspec.json.encode(body))
+
+    def decoder(
+        self, target: Target, *, names: Mapping[str, str] | None = None, new_id: NewId | None = None
+    ) -> "StreamDecoder":
+        """See `Dialect`."""
+        return StreamDecoder(target, names=names, new_id=new_id)
 
 
 def encode_request(
-    request: ModelRequest, *, model: str, compat: Compat = COMPATIBLE, stream: bool = True
+    request: ModelRequest,
+    *,
+    model: str,
+    compat: Compat = COMPATIBLE,
+    traits: Traits = Traits(),  # noqa: B008 (frozen)
+    stream: bool = True,
 ) -> dict[str, object]:
     """The body of a request, as JSON values.
 
     Raises:
         ConstraintUnsupportedError: `compat` says that the server cannot hold its output to the constraint.
     """
-    wire_of = {name: wire for wire, name in wire_names(request.tools).items()}
+    names = Names(request.tools)
     body: dict[str, object] = {
         "model": model,
-        "messages": [item for message in request.messages for item in _message(message, wire_of, compat)],
+        "messages": [item for message in request.messages for item in _message(message, names, compat)],
     }
     if request.tools:
-        body["tools"] = [_tool(tool, wire_of[tool.name]) for tool in request.tools]
-        body["tool_choice"] = request.tool_choice
+        body["tools"] = [_tool(tool, names.wire(tool.name)) for tool in request.tools]
+        body["tool_choice"] = _tool_choice(request, names)
+        if request.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = request.parallel_tool_calls
     optional = {
         compat.max_tokens_field: request.max_output_tokens,
-        "temperature": request.temperature,
+        "temperature": request.temperature if traits.sampling else None,
+        "top_p": request.top_p if traits.sampling else None,
+        "seed": request.seed,
         "stop": list(request.stop) or None,
         compat.repeat_penalty_field: request.repeat_penalty,
+        compat.effort_field: effort(request, traits.efforts) if traits.thinking is Thinking.EFFORT else None,
         "stream": stream or None,
         "stream_options": {"include_usage": True} if stream and compat.stream_usage else None,
     }
@@ -77,11 +111,8 @@ def encode_request(
     if request.constraint is not None:
         body.update(constraint_fields(request.constraint, compat))
     body.update(compat.extra)
+    add_extra(body, request.extra)
     return body
-
-
-def _wire_name(name: str) -> str:
-    return _NOT_A_NAME.sub("_", name)[:_LONGEST_NAME] or "_"
 
 
 def _tool(tool: ToolSpec, name: str) -> dict[str, object]:
@@ -89,7 +120,14 @@ def _tool(tool: ToolSpec, name: str) -> dict[str, object]:
     return {"type": "function", "function": function}
 
 
-def _message(message: Message, wire_of: Mapping[str, str], compat: Compat) -> Iterator[dict[str, object]]:
+def _tool_choice(request: ModelRequest, names: Names) -> object:
+    choice = request.tool_choice
+    if isinstance(choice, NamedTool):
+        return {"type": "function", "function": {"name": names.wire(choice.name)}}
+    return choice
+
+
+def _message(message: Message, names: Names, compat: Compat) -> Iterator[dict[str, object]]:
     """The wire's messages: each tool result is one of its own, and a note behind them one of the user."""
     for result in message.tool_results:
         yield {"role": "tool", "tool_call_id": result.tool_call_id, "content": result.content}
@@ -97,99 +135,64 @@ def _message(message: Message, wire_of: Mapping[str, str], compat: Compat) -> It
         if message.text:
             yield {"role": "user", "content": message.text}
         return
-    wire: dict[str, object] = {"role": message.role, "content": message.text}
+    wire: dict[str, object] = {"role": message.role, "content": _content(message.parts)}
     calls = message.tool_calls
     if calls:
         wire["content"] = message.text or None
-        wire["tool_calls"] = [_call(call, wire_of.get(call.name) or _wire_name(call.name)) for call in calls]
+        wire["tool_calls"] = [_call(call, names) for call in calls]
     if compat.reasoning_field:
         thoughts = "".join(part.text for part in message.parts if isinstance(part, Reasoning))
-        if thoughts:
+        if thoughts or (calls and compat.reasoning_required):
             wire[compat.reasoning_field] = thoughts
+    if compat.reasoning_details:
+        for part in message.parts:
+            if isinstance(part, Opaque) and part.origin == NAME:
+                wire.update(part.item)
     yield wire
 
 
-def _call(call: ToolCall, name: str) -> dict[str, object]:
+def _content(parts: Sequence[Part]) -> object:
+    """Text alone as a string; with images or files, a list."""
+    if not any(isinstance(part, Image | File) for part in parts):
+        return "".join(part.text for part in parts if isinstance(part, Text))
+    listed: list[dict[str, object]] = []
+    for part in parts:
+        if isinstance(part, Text):
+            listed.append({"type": "text", "text": part.text})
+        elif isinstance(part, Image):
+            image: dict[str, object] = {"url": part.url or data_url(part.media_type, part.data)}
+            if part.detail:
+                image["detail"] = part.detail
+            listed.append({"type": "image_url", "image_url": image})
+        elif isinstance(part, File):
+            listed.append(_file(part))
+    return listed
+
+
+def _file(part: File) -> dict[str, object]:
+    if part.media_type.startswith("audio/") and part.data:
+        kind = {"mpeg": "mp3", "x-wav": "wav"}.get(part.media_type[6:], part.media_type[6:])
+        return {
+            "type": "input_audio",
+            "input_audio": {"data": base64.b64encode(part.data).decode(), "format": kind},
+        }
+    if part.file_id:
+        return {"type": "file", "file": {"file_id": part.file_id}}
+    data = part.url or data_url(part.media_type, part.data)
+    return {"type": "file", "file": {"filename": part.name or "file", "file_data": data}}
+
+
+def _call(call: ToolCall, names: Names) -> dict[str, object]:
     # Templates parse the arguments of earlier calls: text that was no JSON object would break every later request.
     arguments = {"malformed": call.malformed} if call.malformed else call.arguments
-    function = {"name": name, "arguments": msgspec.json.encode(arguments).decode()}
-    return {"id": call.tool_call_id, "type": "function", "function": function}
+    function = {"name": names.wire(call.name), "arguments": msgspec.json.encode(arguments).decode()}
+    wire: dict[str, object] = {"id": call.tool_call_id, "type": "function", "function": function}
+    if call.signature:
+        wire["extra_content"] = {"google": {"thought_signature": call.signature}}
+    return wire
 
 
-# Replies: every field may be missing or null.
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | dict[str, Any] | None = None
-
-
-class _Call(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class _Said(msgspec.Struct):
-    """A `message`, or a `delta` of one."""
-
-    content: str | list[Any] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_Call] | None = None
-    function_call: _Function | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int | None = 0
-    delta: _Said | None = None
-    message: _Said | None = None
-    finish_reason: str | None = None
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-    prompt_cache_hit_tokens: int | None = None  # DeepSeek
-
-    def disjoint(self) -> Usage:
-        """The wire's totals include cached and reasoning tokens; ours do not."""
-        prompt, completion = self.prompt_tokens or 0, self.completion_tokens or 0
-        details_in, details_out = self.prompt_tokens_details, self.completion_tokens_details
-        cached = (details_in and details_in.cached_tokens) or self.prompt_cache_hit_tokens or 0
-        reasoning = (details_out and details_out.reasoning_tokens) or 0
-        return Usage(
-            input_tokens=max(0, prompt - cached),
-            cached_input_tokens=cached,
-            output_tokens=max(0, completion - reasoning),
-            reasoning_tokens=reasoning,
-        )
-
-
-class _Groq(msgspec.Struct):
-    usage: _Usage | None = None
-
-
-class _Reply(msgspec.Struct):
-    """A whole reply, or one chunk of a stream."""
-
-    id: str | None = None
-    model: str | None = None
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    x_groq: _Groq | None = None
-    error: msgspec.Raw = msgspec.Raw()
-
-
-_DECODER = msgspec.json.Decoder(_Reply)
+_DECODER = msgspec.json.Decoder(Reply)
 _NOTHING = (b"", b"null")
 
 
@@ -206,7 +209,7 @@ def decode_reply(
     return decoder.finish()
 
 
-class StreamDecoder:
+class StreamDecoder(ReplyDecoder):
     """Turns the events of one streamed reply into deltas and, at the end, the completion.
 
     Feed it the data of each server-sent event; call `finish` when the stream ends without a `[DONE]`.
@@ -222,11 +225,13 @@ class StreamDecoder:
     ) -> None:
         self._target = target
         self._names = names or {}
-        self._new_id = new_id or _random_id
+        self._new_id = new_id or random_id
         self._model = model
+        self._response_id = ""
         self._text: list[str] = []
+        self._refusal: list[str] = []
         self._reasoning: list[str] = []
-        self._refused = False
+        self._details: list[dict[str, Any]] = []
         self._slots = ToolSlots()
         self._finish: str | None = None
         self._usage = Usage()
@@ -240,7 +245,7 @@ class StreamDecoder:
         """
         if self._completed:
             return []
-        if data.strip() == b"[DONE]":
+        if data[:6] == b"[DONE]" or data.strip() == b"[DONE]":
             self._finish = self._finish or "stop"
             return [self.finish()]
         return self.take(data)
@@ -250,88 +255,116 @@ class StreamDecoder:
         try:
             reply = _DECODER.decode(data)
         except msgspec.DecodeError as error:
-            reason = f"it sent something that is no chat completion ({error})"
-            raise ProviderUnavailableError(self._target.where, reason) from error
+            return self._in_pieces(data, error)
         if bytes(reply.error) not in _NOTHING:
             raise failure(self._target, data)
-        self._model = self._model or reply.model
+        if self._model is None:
+            self._model = reply.model
+            self._response_id = str(reply.id or "")
+        out: list[Delta | Completion] = []
+        for choice in reply.choices or ():
+            if not choice.index:  # only one answer is ever asked for
+                self._choose(choice, out)
         usage = reply.usage or (reply.x_groq and reply.x_groq.usage)
         if usage:
             self._usage = usage.disjoint()
-        out: list[Delta | Completion] = []
-        for choice in reply.choices or ():
-            if choice.index:  # only one answer is ever asked for
-                continue
-            said = choice.delta or choice.message
-            if said is not None:
-                self._say(said, out)
-            self._finish = choice.finish_reason or self._finish
         return out
 
     def finish(self) -> Completion:
         """The completion of what came so far.
 
         Raises:
-            ProviderUnavailableError: the stream broke off before its end.
+            BrokenReplyError: the stream broke off before its end.
         """
         if self._finish is None:
-            raise ProviderUnavailableError(self._target.where, "the reply broke off before its end")
+            raise BrokenReplyError(self._target.where, "the reply broke off before its end")
         self._completed = True
         parts: list[Part] = []
         if self._reasoning:
             parts.append(Reasoning(text="".join(self._reasoning)))
+        if self._details:
+            parts.append(Opaque(origin=NAME, item={"reasoning_details": self._details}))
         if self._text:
             parts.append(Text(text="".join(self._text)))
+        if self._refusal:
+            parts.append(Text(text="".join(self._refusal), refusal=True))
         parts.extend(self._slots.calls(self._names, self._new_id))
+        reason = _FINISH.get(self._finish, FinishReason.STOP)
         return Completion(
             message=Message(role="assistant", parts=tuple(parts)),
             model=self._model or self._target.model,
-            finish_reason=self._finish_reason(self._finish),
+            finish_reason=agreed(reason, calls=bool(self._slots), refused=bool(self._refusal)),
             usage=self._usage,
+            stop_detail=self._finish,
+            response_id=self._response_id,
         )
 
-    def _finish_reason(self, reason: str) -> FinishReason:
-        if self._refused:
-            return FinishReason.CONTENT_FILTER
-        finish = _FINISH.get(reason, FinishReason.STOP)
-        # Many servers say "stop" with tool calls; "tool_calls" without a call would leave a run waiting for none.
-        if self._slots and finish is FinishReason.STOP:
-            return FinishReason.TOOL_CALLS
-        if not self._slots and finish is FinishReason.TOOL_CALLS:
-            return FinishReason.STOP
-        return finish
+    def _in_pieces(self, data: bytes, error: msgspec.DecodeError) -> list[Delta | Completion]:
+        """What a server sent that forgets the empty lines between its events."""
+        lines = [line for line in data.split(b"\n") if line]
+        if len(lines) > 1 and all(line[:1] in b"{[" for line in lines):
+            return [item for line in lines for item in self.feed(line)]
+        reason = f"it sent something that is no chat completion ({error})"
+        raise BrokenReplyError(self._target.where, reason) from error
 
-    def _say(self, said: _Said, out: list[Delta | Completion]) -> None:
-        text, thought = _flat(said.content)
-        thought = said.reasoning_content or said.reasoning or thought
-        if said.refusal:
-            self._refused = True
-            text += said.refusal
-        if thought:
+    def _choose(self, choice: Choice, out: list[Delta | Completion]) -> None:
+        said = choice.delta or choice.message
+        if said is not None:
+            self._say(said, out)
+        if choice.finish_reason:
+            self._finish = choice.finish_reason
+        if choice.usage:
+            self._usage = choice.usage.disjoint()
+        if bytes(choice.error) not in _NOTHING:
+            raise failure(self._target, b'{"error":%s}' % bytes(choice.error))
+
+    def _say(self, said: Said, out: list[Delta | Completion]) -> None:
+        text = said.content
+        thought = said.reasoning_content or said.reasoning
+        if text is not None and not isinstance(text, str):
+            text, thinking = _flat(text)
+            thought = thought or thinking
+        if thought and isinstance(thought, str):
             self._reasoning.append(thought)
             out.append(ReasoningDelta(thought))
         if text:
             self._text.append(text)
             out.append(TextDelta(text))
+        if said.refusal:
+            self._refusal.append(said.refusal)
+            out.append(TextDelta(said.refusal))
+        if said.reasoning_details:
+            self._add_details(said.reasoning_details)
         if said.tool_calls:
             out.extend(self._call(call) for call in said.tool_calls)
         if said.function_call is not None:
-            out.append(self._call(_Call(index=0, function=said.function_call)))
+            out.append(self._call(Call(index=0, function=said.function_call)))
 
-    def _call(self, call: _Call) -> ToolCallDelta:
-        function = call.function or _Function()
+    def _add_details(self, details: list[dict[str, Any]]) -> None:
+        """Pieces of one thought are put together; a seal comes with the last of them."""
+        for detail in details:
+            last = self._details[-1] if self._details else {}
+            same = last.get("index") == detail.get("index") and last.get("type") == detail.get("type")
+            if not last or not same or last.get("signature"):
+                self._details.append(detail)
+                continue
+            for field, value in detail.items():
+                joined = field in {"text", "summary", "data"} and isinstance(value, str)
+                last[field] = (last.get(field) or "") + value if joined else value
+
+    def _call(self, call: Call) -> ToolCallDelta:
+        function = call.function or Function()
         arguments = function.arguments or ""
         if not isinstance(arguments, str):
             arguments = msgspec.json.encode(arguments).decode()
         name = function.name or ""
-        place = self._slots.add(Piece(call.index, call.id or "", name, arguments))
+        tool_call_id = "" if call.id is None else str(call.id)
+        place = self._slots.add(Piece(call.index, tool_call_id, name, arguments, call.signature))
         return ToolCallDelta(index=place, name=self._names.get(name, name), arguments=arguments)
 
 
-def _flat(content: str | list[Any] | None) -> tuple[str, str]:
-    """Text and reasoning of a content that may be a list of parts (Mistral: `text` and `thinking`)."""
-    if content is None or isinstance(content, str):
-        return content or "", ""
+def _flat(content: list[Any]) -> tuple[str, str]:
+    """Text and reasoning of a content that is a list of parts (Mistral: `text` and `thinking`)."""
     text = thought = ""
     for item in content:
         if not isinstance(item, dict):
@@ -339,11 +372,8 @@ def _flat(content: str | list[Any] | None) -> tuple[str, str]:
             continue
         part = cast("dict[str, Any]", item)
         if part.get("type") == "thinking":
-            thought += _flat(part.get("thinking"))[0]
+            thinking = part.get("thinking") or ""
+            thought += thinking if isinstance(thinking, str) else _flat(thinking)[0]
         else:
             text += str(part.get("text") or part.get("refusal") or "")
     return text, thought
-
-
-def _random_id() -> str:
-    return f"call_{secrets.token_hex(12)}"

@@ -21,6 +21,7 @@ class Piece(msgspec.Struct, frozen=True):
     tool_call_id: str
     name: str
     arguments: str
+    signature: str = ""
 
 
 class _Slot:
@@ -30,11 +31,13 @@ class _Slot:
         self.index = index
         self.tool_call_id = ""
         self.name = ""
+        self.signature = ""
         self.arguments: list[str] = []
 
     def add(self, piece: Piece) -> None:
         self.tool_call_id = self.tool_call_id or piece.tool_call_id
         self.name = self.name or piece.name
+        self.signature = self.signature or piece.signature
         if piece.arguments:
             self.arguments.append(piece.arguments)
 
@@ -73,7 +76,8 @@ class ToolSlots:
             if not tool_call_id or tool_call_id in taken:
                 tool_call_id = new_id()
             taken.add(tool_call_id)
-            calls.append(tool_call(tool_call_id, names.get(slot.name, slot.name), "".join(slot.arguments)))
+            name = names.get(slot.name, slot.name)
+            calls.append(tool_call(tool_call_id, name, "".join(slot.arguments), signature=slot.signature))
         return calls
 
     def _place(self, piece: Piece) -> int | None:
@@ -85,15 +89,18 @@ class ToolSlots:
         return None
 
 
-def tool_call(tool_call_id: str, name: str, arguments: str) -> ToolCall:
+def tool_call(tool_call_id: str, name: str, arguments: str, *, signature: str = "") -> ToolCall:
     """A call with its arguments read; where they are no JSON object the text is kept in `malformed`."""
-    if not arguments.strip():
-        return ToolCall(tool_call_id=tool_call_id, name=name, arguments={})
-    try:
-        value = msgspec.json.decode(arguments, type=dict[str, object])
-    except msgspec.DecodeError:
-        return ToolCall(tool_call_id=tool_call_id, name=name, arguments={}, malformed=arguments)
-    return ToolCall(tool_call_id=tool_call_id, name=name, arguments=value)
+    value: dict[str, object] = {}
+    malformed = ""
+    if arguments.strip():
+        try:
+            value = msgspec.json.decode(arguments, type=dict[str, object])
+        except msgspec.DecodeError:
+            malformed = arguments
+    return ToolCall(
+        tool_call_id=tool_call_id, name=name, arguments=value, malformed=malformed, signature=signature
+    )
 
 
 def _is_object(text: str) -> bool:
