@@ -1,20 +1,93 @@
-"""Short-term windows and the durable SQLite journal of agent runs."""
+"""What an agent keeps: the window of a session, a long-term memory, and the durable journal of runs, on SQLite.
 
-from importlib.metadata import version
+Each name is imported when it is first asked for: `import agent_memory` alone costs nothing.
+"""
 
-from agent_memory.errors import JournalVersionError, MemoryStoreError
-from agent_memory.journal import SqliteJournal
-from agent_memory.short_term import SessionMemory, ShortTermWindow
-from agent_memory.tokens import estimate_tokens
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__version__ = version("agent-memory")
+if TYPE_CHECKING:
+    from agent_memory.errors import (
+        EmbedderMismatchError,
+        JournalVersionError,
+        MemoryStoreError,
+        MemoryUnavailableError,
+        MemoryVersionError,
+    )
+    from agent_memory.journal import SqliteJournal
+    from agent_memory.long_term import (
+        Episode,
+        Fact,
+        Filter,
+        Hit,
+        LongTermMemory,
+        Outcome,
+        RecallingMemory,
+        Weights,
+        Why,
+    )
+    from agent_memory.short_term import SessionMemory, ShortTermWindow
+    from agent_memory.tokens import estimate_tokens
+
+    __version__: str
+else:
+    _NAMES = {
+        "errors": (
+            "EmbedderMismatchError",
+            "JournalVersionError",
+            "MemoryStoreError",
+            "MemoryUnavailableError",
+            "MemoryVersionError",
+        ),
+        "journal": ("SqliteJournal",),
+        "long_term": (
+            "Episode",
+            "Fact",
+            "Filter",
+            "Hit",
+            "LongTermMemory",
+            "Outcome",
+            "RecallingMemory",
+            "Weights",
+            "Why",
+        ),
+        "short_term": (
+            "SessionMemory",
+            "ShortTermWindow",
+        ),
+        "tokens": ("estimate_tokens",),
+    }
+    _HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            value: object = import_module("importlib.metadata").version("agent-memory")
+        elif name in _HOME:
+            value = getattr(import_module(f"agent_memory.{_HOME[name]}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
 
 __all__ = [
+    "EmbedderMismatchError",
+    "Episode",
+    "Fact",
+    "Filter",
+    "Hit",
     "JournalVersionError",
+    "LongTermMemory",
     "MemoryStoreError",
+    "MemoryUnavailableError",
+    "MemoryVersionError",
+    "Outcome",
+    "RecallingMemory",
     "SessionMemory",
     "ShortTermWindow",
     "SqliteJournal",
+    "Weights",
+    "Why",
     "__version__",
     "estimate_tokens",
 ]

@@ -1,0 +1,22 @@
+"""Marks what was recalled, so that it is known for what it is and is never stored again. Pure.
+
+A memory that takes in its own recollections fills up with copies of copies; so the marks are looked for in whatever is
+added, by any caller.
+"""
+
+import re
+
+_OPEN, _CLOSE = "<recalled>", "</recalled>"
+_RECALLED = re.compile(r"<recalled>.*?(?:</recalled>|\Z)", re.DOTALL)
+_TAG = re.compile(r"<(/?)(recalled)>")
+
+
+def recalled(text: str) -> str:
+    """`text`, marked as recalled. Marks that it holds itself are made harmless."""
+    harmless = _TAG.sub(r"[\1\2]", text)
+    return f"{_OPEN}\n{harmless}\n{_CLOSE}"
+
+
+def without_recalled(text: str) -> str:
+    """`text` without what is marked as recalled; a mark that is never closed reaches to the end."""
+    return _RECALLED.sub("", text) if _OPEN in text else text
