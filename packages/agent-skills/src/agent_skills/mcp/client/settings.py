@@ -1,0 +1,51 @@
+"""What an operator says of one MCP server."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from agent_core.tools import Label
+from agent_skills.errors import SkillError
+
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+
+class McpServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One server: either a command that speaks over standard input and output, or a URL."""
+
+    name: str
+    """Lower-case letters, digits and single hyphens; the tools are called `NAME_TOOL`."""
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = {}
+    """What the process gets beside PATH, HOME and LANG. Nothing else of ours reaches it."""
+    folder: Path | None = None
+    url: str = ""
+    headers: Mapping[str, str] = {}
+    labels: tuple[Label, ...] = (Label.RETURNS_UNTRUSTED, Label.SENDS_OUT)
+    """What a policy shall assume of every tool of it. A server's own hints are never believed."""
+    idempotent: tuple[str, ...] = ()
+    """Tools that may be called again with the same arguments."""
+    deny: tuple[str, ...] = ()
+    """Tools that are never mounted."""
+    timeout_s: float = 60.0
+    """Seconds of one call."""
+    connect_timeout_s: float = 30.0
+    revision: str = ""
+    """The one revision to speak, for servers that mislead; empty: the newest that both know."""
+
+    def __post_init__(self) -> None:
+        """Hold that it can be used.
+
+        Raises:
+            SkillError: the name is none, or there is not exactly one of command and URL.
+        """
+        if not _NAME.fullmatch(self.name) or len(self.name) > 32:
+            raise SkillError(
+                f"an MCP server cannot be called {self.name!r}: use lower-case letters, digits and -"
+            )
+        if bool(self.command) == bool(self.url):
+            raise SkillError(f"MCP server {self.name!r} needs a command or a URL, and not both")
+        if self.url and not self.url.startswith(("https://", "http://")):
+            raise SkillError(f"MCP server {self.name!r}: the URL must begin with https:// or http://")
