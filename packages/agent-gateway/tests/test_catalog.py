@@ -2,48 +2,129 @@ from pathlib import Path
 
 import pytest
 
-from agent_core.chat import ToolMode
-from agent_gateway.catalog import open_model
-from agent_gateway.client import OpenAIChatModel
+from agent_core.chat import ModelProfile, ToolMode
+from agent_gateway.catalog import KNOWN, connect
+from agent_gateway.client import HttpChatModel
+from agent_gateway.compat import COMPATS, Thinking
 from agent_gateway.engines.llama_cpp import LlamaCppModel
-from agent_gateway.errors import UnknownModelError, WeightsError
+from agent_gateway.errors import UnknownModelError, UnknownServerError, WeightsError
+from agent_gateway.families import FAMILIES, family_of, remote_profile
 from agent_gateway.gguf import GgufInfo
 from agent_gateway.profiles import gguf_profile
+from agent_gateway.providers import PROVIDERS
+
+KEY = "sk-very-secret"
 
 
 @pytest.mark.parametrize(
-    "name", ["", "local", "local:", "local:gpt-9", "openai:", "openai", "groq:llama", "smollm2-135m"]
+    "name", ["", "local:", "local:gpt-9", "openai:", "openai", "nobody:llama", "smollm2-135m"]
 )
 def test_an_unknown_name_lists_those_that_are_known(name: str) -> None:
     with pytest.raises(
-        UnknownModelError, match=r"local:smollm2-135m, local:/path/to/model.gguf, openai:NAME"
+        UnknownModelError, match=r"local:smollm2-135m, local:/path/to/model.gguf, openai:NAME, anthr"
     ):
-        open_model(name)
+        connect(name)
+    assert len(KNOWN) == len(PROVIDERS) + 3
 
 
-def test_a_remote_model() -> None:
-    model = open_model("openai:gpt-5", context_tokens=1_000_000)
-    assert isinstance(model, OpenAIChatModel)
-    assert model.profile.name == "openai:gpt-5"
-    assert (model.profile.tool_mode, model.profile.context_tokens) == (ToolMode.NATIVE, 1_000_000)
-    assert open_model("openai:m", tool_mode=ToolMode.CONSTRAINED).profile.tool_mode is ToolMode.CONSTRAINED
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=lambda provider: provider.name)
+def test_each_provider_is_asked_at_its_address_in_its_format(
+    provider: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = PROVIDERS[getattr(provider, "name", "")]
+    for name in found.key_names:
+        monkeypatch.setenv(name, KEY)
+    model = connect(f"{found.name}:m")
+    assert isinstance(model, HttpChatModel)
+    assert model.profile.name == f"{found.name}:m"
+    assert repr(model) == f"HttpChatModel('{found.name}:m at {found.base_url}')"
+    assert model._dialect.name == found.dialect
+    assert any(KEY in value for value in model._headers.values()) == bool(found.key_names)
+    assert not found.server or found.server in COMPATS
+    assert KEY not in repr(vars(model)["_target"])
+
+
+def test_a_key_of_the_environment_is_for_the_provider_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    elsewhere = connect("openai:m", base_url="http://127.0.0.1:8000/v1")
+    assert isinstance(elsewhere, HttpChatModel)
+    assert KEY not in str(elsewhere._headers)
+    assert elsewhere._dialect.name == "openai_chat"
+    given = connect("openai:m", base_url="http://127.0.0.1:8000/v1", api_key=KEY)
+    assert isinstance(given, HttpChatModel)
+    assert given._headers["Authorization"] == f"Bearer {KEY}"
+    none = connect("openai:m", api_key="")
+    assert isinstance(none, HttpChatModel)
+    assert "Authorization" not in none._headers
+
+
+def test_the_format_can_be_chosen() -> None:
+    model = connect("openai:m", dialect="openai_chat")
+    assert isinstance(model, HttpChatModel)
+    assert model._dialect.name == "openai_chat"
+    with pytest.raises(UnknownServerError, match="vllm"):
+        connect("openai:m", server="nginx")
+
+
+def test_what_the_caller_knows_better() -> None:
+    model = connect("openai:gpt-5", context_tokens=1_000_000, tool_mode=ToolMode.CONSTRAINED)
+    assert (model.profile.tool_mode, model.profile.context_tokens) == (ToolMode.CONSTRAINED, 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "context_tokens", "thinking"),
+    [
+        ("openai:gpt-4o-mini", 128_000, Thinking.NONE),
+        ("openai:gpt-5-mini", 400_000, Thinking.EFFORT),
+        ("openai:gpt-5.4-2026-03-05", 400_000, Thinking.EFFORT),
+        ("openai:o3-mini", 200_000, Thinking.EFFORT),
+        ("anthropic:claude-3-5-sonnet-latest", 200_000, Thinking.NONE),
+        ("anthropic:claude-sonnet-4-5", 200_000, Thinking.BUDGET),
+        ("anthropic:claude-opus-4-8", 200_000, Thinking.ADAPTIVE),
+        ("anthropic:claude-opus-5", 200_000, Thinking.ADAPTIVE),
+        ("gemini:gemini-2.5-flash", 1_048_576, Thinking.BUDGET),
+        ("gemini:gemini-3.6-flash", 1_048_576, Thinking.EFFORT),
+        ("openrouter:anthropic/claude-sonnet-4.5", 200_000, Thinking.BUDGET),
+        ("openrouter:google/gemini-2.5-pro", 1_048_576, Thinking.BUDGET),
+        ("groq:openai/gpt-oss-120b", 131_072, Thinking.EFFORT),
+        ("somebody:something", 128_000, Thinking.NONE),
+    ],
+)
+def test_families(name: str, context_tokens: int, thinking: Thinking) -> None:
+    profile = remote_profile(name)
+    assert (profile.name, profile.context_tokens) == (name, context_tokens)
+    assert family_of(name).traits.thinking is thinking
+    assert profile.reasoning == (thinking is not Thinking.NONE)
+
+
+def test_every_family_is_found_by_one_of_its_names() -> None:
+    """None is hidden behind one that stands before it."""
+    for family in FAMILIES:
+        names = [
+            pattern.replace("[1-9]", "1").replace("[5-9]", "6").replace("[6-9]", "6")
+            for pattern in family.names
+        ]
+        plain = [
+            name.replace("[a-z]*[a-z]", "opus").replace("[0-9]", "3").replace("*:", "x:") for name in names
+        ]
+        assert family in [family_of(name.replace("*", "")) for name in plain], family.names
 
 
 async def test_the_embedded_model_opens_without_weights_and_says_so_when_used(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp")
-    model = open_model(models_folder=tmp_path)
-    assert isinstance(model, LlamaCppModel)
-    assert model.profile.tool_mode is ToolMode.ROUTED
+    for model in (connect(models_folder=tmp_path), connect("local", models_folder=tmp_path)):
+        assert isinstance(model, LlamaCppModel)
+        assert model.profile.tool_mode is ToolMode.ROUTED
 
 
 async def test_a_path_that_is_no_weight_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no such file"):
-        open_model(f"local:{tmp_path}/m.gguf")
+        connect(f"local:{tmp_path}/m.gguf")
 
 
 def test_a_path(weights: Path) -> None:
     pytest.importorskip("xllamacpp")
-    model = open_model(f"local:{weights}")
+    model = connect(f"local:{weights}")
     assert model.profile.name == f"local:{weights.stem}"
     assert model.profile.tool_mode is ToolMode.ROUTED
 
@@ -61,5 +142,5 @@ def test_the_tool_mode_goes_by_size(parameters: int, mode: ToolMode) -> None:
     info = GgufInfo(
         architecture="llama", name="m", context_tokens=32_768, parameters=parameters, has_chat_template=True
     )
-    profile = gguf_profile("local:m", info)
+    profile: ModelProfile = gguf_profile("local:m", info)
     assert (profile.tool_mode, profile.context_tokens) == (mode, 8_192)

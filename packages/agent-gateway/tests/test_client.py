@@ -12,7 +12,7 @@ from agent_core.messages import FinishReason, user
 from agent_core.ports import ChatModel
 from agent_core.testing.conformance.chat_model import LONG_REPLY_TOKENS, ChatModelConformance
 from agent_core.tools import ToolSpec
-from agent_gateway.client import OpenAIChatModel
+from agent_gateway.client import HttpChatModel
 from agent_gateway.errors import (
     ConstraintUnsupportedError,
     CredentialsError,
@@ -33,7 +33,7 @@ async def ask(model: ChatModel, request: ModelRequest = HELLO) -> list[Any]:
 async def test_a_streamed_reply(server: Any, make_script: Any, make_sse: Any, make_delta: Any) -> None:
     body = make_sse(make_delta(content="hé"), make_delta(content="llo"), make_delta("stop"))
     server.say(make_script(*(bytes([byte]) for byte in body)))
-    async with OpenAIChatModel("m", base_url=server.base_url + "/", api_key=KEY) as model:
+    async with HttpChatModel("m", base_url=server.base_url + "/", api_key=KEY) as model:
         first, second, completion = await ask(model)
         assert (first, second) == (TextDelta("hé"), TextDelta("llo"))
         assert completion.message.text == "héllo"
@@ -53,7 +53,7 @@ async def test_a_whole_reply(server: Any, make_script: Any, streaming: bool) -> 
     said = {"role": "assistant", "content": "hello"}
     reply = {"model": "served", "choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}
     server.say(make_script(json.dumps(reply).encode(), content_type="application/json"))
-    async with OpenAIChatModel("m", base_url=server.base_url, streaming=streaming) as model:
+    async with HttpChatModel("m", base_url=server.base_url, streaming=streaming) as model:
         delta, completion = await ask(model)
     assert (delta, completion.message.text) == (TextDelta("hello"), "hello")
     assert ("stream" in server.requests[0]["body"]) == streaming
@@ -63,7 +63,7 @@ async def test_a_whole_reply(server: Any, make_script: Any, streaming: bool) -> 
 async def test_keep_alives_and_no_done(server: Any, make_script: Any, make_sse: Any, make_delta: Any) -> None:
     body = make_sse(make_delta(content="a"), make_delta("length"), done=False)
     server.say(make_script(b": keep-alive\n\n", body[:-1], b": bye\n"))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         assert (await ask(model))[-1].finish_reason is FinishReason.LENGTH
 
 
@@ -73,7 +73,7 @@ async def test_a_reply_that_breaks_off(
 ) -> None:
     error = [{"error": {"message": "out of memory", "code": 500}}] if ending == "error" else []
     server.say(make_script(make_sse(make_delta(content="a"), *error, done=False)))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         stream = model.stream(HELLO)
         assert await anext(stream) == TextDelta("a")
         with pytest.raises(ProviderUnavailableError, match=r"broke off|out of memory"):
@@ -83,7 +83,7 @@ async def test_a_reply_that_breaks_off(
 async def test_a_silent_server(server: Any, make_script: Any, make_sse: Any, make_delta: Any) -> None:
     server.say(make_script(make_sse(make_delta(content="a"), done=False), None))
     transport = HttpxTransport(timeouts=Timeouts(between_s=0.2))
-    async with OpenAIChatModel("m", base_url=server.base_url, transport=transport) as model:
+    async with HttpChatModel("m", base_url=server.base_url, transport=transport) as model:
         with pytest.raises(ProviderUnavailableError, match="silent"):
             await ask(model)
 
@@ -94,7 +94,7 @@ async def test_an_error_names_what_to_change_and_never_the_key(
 ) -> None:
     server.say(make_script(b'{"error": {"message": "no"}}', status=status, content_type="application/json"))
     url = server.base_url.replace("//", "//user:password@")
-    model = OpenAIChatModel("m", base_url=url, api_key=KEY, api_key_setting="AGENT_OPENAI_KEY")
+    model = HttpChatModel("m", base_url=url, api_key=KEY, api_key_setting="AGENT_OPENAI_KEY")
     async with model:
         with pytest.raises(kind) as raised:
             await ask(model)
@@ -108,7 +108,7 @@ async def test_closing_the_iterator_closes_the_connection(
     server: Any, make_script: Any, make_sse: Any, make_delta: Any
 ) -> None:
     server.say(make_script(make_sse(make_delta(content="a"), done=False), None))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         stream = model.stream(HELLO)
         assert await anext(stream) == TextDelta("a")
         await stream.aclose()
@@ -120,7 +120,7 @@ async def test_done_ends_a_stream_that_stays_open(
     server: Any, make_script: Any, make_sse: Any, make_delta: Any
 ) -> None:
     server.say(make_script(make_sse(make_delta("stop", content="a")), None))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         began = time.monotonic()
         assert isinstance((await ask(model))[-1], Completion)
         assert time.monotonic() - began < 2
@@ -132,7 +132,7 @@ async def test_the_server_is_asked_for_its_kind_once(
     listed = make_script(b'{"data": [{"id": "m", "owned_by": "llamacpp"}]}', content_type="application/json")
     server.say(listed, make_script(make_sse(make_delta("stop", content="a"))))
     request = ModelRequest(messages=(user("hi"),), constraint=Choice(values=("a", "b")))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         await ask(model, request)
         await ask(model, request)
     assert [one["path"] for one in server.requests] == ["/v1/models", *["/v1/chat/completions"] * 2]
@@ -145,7 +145,7 @@ async def test_the_server_is_asked_for_its_kind_once(
 async def test_a_server_of_no_known_kind(server: Any, make_script: Any, listed: bytes) -> None:
     server.say(make_script(listed, content_type="application/json"))
     request = ModelRequest(messages=(user("hi"),), constraint=Choice(values=("a", "b")))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         with pytest.raises(ConstraintUnsupportedError, match="choice"):
             await ask(model, request)
 
@@ -153,14 +153,14 @@ async def test_a_server_of_no_known_kind(server: Any, make_script: Any, listed: 
 async def test_a_wrong_key_is_told_of_when_the_kind_is_asked_for(server: Any, make_script: Any) -> None:
     server.say(make_script(b'{"error": {"message": "no"}}', status=401, content_type="application/json"))
     request = ModelRequest(messages=(user("hi"),), constraint=Choice(values=("a", "b")))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         with pytest.raises(CredentialsError):
             await ask(model, request)
 
 
 def test_an_unknown_kind_of_server() -> None:
     with pytest.raises(UnknownServerError, match=r"llama\.cpp"):
-        OpenAIChatModel("m", server="nginx")
+        HttpChatModel("m", base_url="http://h/v1", server="nginx")
 
 
 async def test_tool_names_come_back_as_ours(
@@ -169,7 +169,7 @@ async def test_tool_names_come_back_as_ours(
     piece = {"index": 0, "id": "c", "function": {"name": "files_list", "arguments": "{}"}}
     server.say(make_script(make_sse(make_delta(tool_calls=[piece]), make_delta("tool_calls"))))
     tool = ToolSpec(name="files.list", description="", parameters={"type": "object"})
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         *_, completion = await ask(model, ModelRequest(messages=(user("hi"),), tools=(tool,)))
     assert completion.message.tool_calls[0].name == "files.list"
 
@@ -214,7 +214,7 @@ class TestConformance(ChatModelConformance):
         self.base_url = server.base_url
 
     def chat_model(self) -> AbstractAsyncContextManager[ChatModel]:
-        return OpenAIChatModel("m", base_url=self.base_url, server="vllm")
+        return HttpChatModel("m", base_url=self.base_url, server="vllm")
 
 
 async def test_context_errors_carry_the_numbers(server: Any, make_script: Any) -> None:
@@ -228,7 +228,7 @@ async def test_context_errors_carry_the_numbers(server: Any, make_script: Any) -
     server.say(
         make_script(json.dumps({"error": error}).encode(), status=400, content_type="application/json")
     )
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         with pytest.raises(ContextTooLongError) as raised:
             await ask(model)
     assert (raised.value.tokens, raised.value.limit) == (7, 5)

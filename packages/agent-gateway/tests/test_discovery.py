@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agent_core.chat import ToolMode
-from agent_gateway.client import OpenAIChatModel
+from agent_gateway.client import HttpChatModel
 from agent_gateway.errors import ProviderUnavailableError
 
 LLAMA = {"owned_by": "llamacpp", "meta": {"n_params": 134_515_008, "n_ctx": 4_096}}
@@ -30,7 +30,7 @@ async def test_the_profile_follows_what_the_server_tells(
     server: Any, make_script: Any, models: object, mode: ToolMode, context_tokens: int, reply_tokens: int
 ) -> None:
     server.say(make_script(json.dumps(models).encode(), content_type="application/json"))
-    async with OpenAIChatModel("m", base_url=server.base_url) as model:
+    async with HttpChatModel("m", base_url=server.base_url) as model:
         profile = await model.discover()
         assert model.profile == profile
     assert (profile.tool_mode, profile.context_tokens) == (mode, context_tokens)
@@ -40,7 +40,7 @@ async def test_the_profile_follows_what_the_server_tells(
 
 
 async def test_a_server_that_is_away_is_an_error_and_changes_nothing() -> None:
-    async with OpenAIChatModel("m", base_url="http://127.0.0.1:9/v1") as model:
+    async with HttpChatModel("m", base_url="http://127.0.0.1:9/v1") as model:
         before = model.profile
         with pytest.raises(ProviderUnavailableError):
             await model.discover()

@@ -7,6 +7,8 @@ from agent_gateway.errors import (
     CredentialsError,
     ProviderRefusedError,
     ProviderUnavailableError,
+    QuotaExhaustedError,
+    RateLimitedError,
     UnknownRemoteModelError,
 )
 from agent_gateway.failures import Target, failure, retry_after_s
@@ -19,13 +21,13 @@ TARGET = Target(where="openai:m at http://h/v1", model="m", key_setting="AGENT_K
     [
         (400, ProviderRefusedError, "the words"),
         (401, CredentialsError, "AGENT_KEY"),
-        (402, ProviderRefusedError, "the words"),
+        (402, QuotaExhaustedError, "the words"),
         (403, CredentialsError, "AGENT_KEY"),
         (404, UnknownRemoteModelError, "base URL"),
         (408, ProviderUnavailableError, "the words"),
         (413, ProviderRefusedError, "the words"),
         (422, ProviderRefusedError, "the words"),
-        (429, ProviderUnavailableError, "wait 7 s"),
+        (429, RateLimitedError, "wait 7 s"),
         (500, ProviderUnavailableError, "the words"),
         (503, ProviderUnavailableError, "the words"),
         (529, ProviderUnavailableError, "the words"),
@@ -39,7 +41,7 @@ def test_each_status(status: int, kind: type[ModelError], words: str) -> None:
     assert type(error) is kind
     assert words in str(error)
     assert TARGET.where in str(error)
-    assert error.retryable == (kind is ProviderUnavailableError)
+    assert error.retryable == (kind in {ProviderUnavailableError, RateLimitedError})
 
 
 @pytest.mark.parametrize(
@@ -96,12 +98,53 @@ def test_a_body_that_says_nothing(body: bytes) -> None:
             2048,
         ),
         ({"code": "context_length_exceeded", "message": "Your input exceeds the context window."}, 101, 100),
+        (
+            {
+                "type": "invalid_request_error",
+                "message": "prompt is too long: 210,000 tokens > 200,000 maximum",
+            },
+            210_000,
+            200_000,
+        ),
+        (
+            {
+                "code": 400,
+                "status": "INVALID_ARGUMENT",
+                "message": "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            },
+            1_200_000,
+            1_048_576,
+        ),
     ],
 )
 def test_prompts_that_are_too_long(error: dict[str, object], tokens: int, limit: int) -> None:
     told = failure(TARGET, json.dumps({"error": error}), status=400)
     assert isinstance(told, ContextTooLongError)
     assert (told.tokens, told.limit) == (tokens, limit)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": "insufficient_quota", "type": "insufficient_quota"}, QuotaExhaustedError),
+        ({"type": "rate_limit_error"}, RateLimitedError),
+        ({"type": "overloaded_error"}, ProviderUnavailableError),
+        ({"code": 429, "status": "RESOURCE_EXHAUSTED"}, RateLimitedError),
+        ({"status": "UNAVAILABLE"}, ProviderUnavailableError),
+        ({"type": "billing_error"}, QuotaExhaustedError),
+        ({"type": "authentication_error"}, CredentialsError),
+        ({"code": "server_error"}, ProviderUnavailableError),
+    ],
+)
+def test_an_error_inside_a_stream_goes_by_its_type(error: dict[str, object], kind: type[ModelError]) -> None:
+    body = json.dumps({"type": "error", "error": {**error, "message": "the words"}})
+    assert type(failure(TARGET, body)) is kind
+
+
+def test_a_redirect_tells_where_to_and_nothing_secret() -> None:
+    error = failure(TARGET, b"", status=302, headers={"location": "https://h/login?token=secret"})
+    assert "https://h/login" in str(error)
+    assert "secret" not in str(error)
 
 
 def test_a_long_wait_is_not_taken_for_a_long_prompt() -> None:

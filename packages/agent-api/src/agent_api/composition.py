@@ -12,8 +12,8 @@ from agent_core.errors import ModelError
 from agent_core.ports import ChatModel, Journal
 from agent_core.runner import Runner
 from agent_core.tools import ToolSpec
-from agent_gateway.catalog import open_model
-from agent_gateway.client import OpenAIChatModel
+from agent_gateway.catalog import connect
+from agent_gateway.client import HttpChatModel
 from agent_gateway.engines.llama_cpp import LlamaCppModel
 from agent_gateway.weights import OnProgress
 from agent_memory import SessionMemory, SqliteJournal
@@ -101,7 +101,7 @@ async def open_agent(settings: Settings, *, on_progress: OnProgress | None = Non
             f"base_url {settings.base_url!r} is no address: it begins with http:// or https://"
         )
     skills = open_skills(settings)
-    model = open_model(
+    model = connect(
         settings.model,
         base_url=settings.base_url or None,
         api_key=settings.api_key or None,
@@ -110,7 +110,7 @@ async def open_agent(settings: Settings, *, on_progress: OnProgress | None = Non
         on_progress=on_progress,
     )
     async with model, open_journal(settings) as journal:
-        if isinstance(model, OpenAIChatModel) and settings.base_url:
+        if isinstance(model, HttpChatModel) and settings.base_url:
             with suppress(ModelError):  # who cannot be asked now says so again when the run asks
                 await model.discover()
         memory = SessionMemory(journal, model=model.profile.name)

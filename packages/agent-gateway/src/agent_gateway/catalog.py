@@ -1,28 +1,43 @@
-"""From a model's name to a model: `local:smollm2-135m`, `local:/path/to/model.gguf`, `openai:NAME`."""
+"""From a model's name to a model: `connect("anthropic:claude-sonnet-4-5")`, `connect("local")`."""
 
+import os
 from pathlib import Path
+from typing import assert_never
 
 import msgspec
 
 from agent_core.chat import ModelProfile, ToolMode
-from agent_gateway.client import OPENAI_URL, OpenAIChatModel
+from agent_gateway.client import HttpChatModel
+from agent_gateway.dialects.dialect import Dialect
 from agent_gateway.engines.llama_cpp import LlamaCppModel
 from agent_gateway.errors import UnknownModelError
+from agent_gateway.families import family_of, remote_profile
 from agent_gateway.gguf import read_info
-from agent_gateway.profiles import DEFAULT_LOCAL, EMBEDDED, gguf_profile, remote_profile
+from agent_gateway.profiles import DEFAULT_LOCAL, EMBEDDED, gguf_profile
+from agent_gateway.providers import PROVIDERS, DialectName, Provider
+from agent_gateway.transport import Timeouts, Transport
 from agent_gateway.weights import OnProgress, find_weights
 
-KNOWN = (*(f"local:{name}" for name in EMBEDDED), "local:/path/to/model.gguf", "openai:NAME")
-"""The names that `open_model` takes, for people to read."""
+KNOWN = (
+    "local",
+    *(f"local:{name}" for name in EMBEDDED),
+    "local:/path/to/model.gguf",
+    *(f"{name}:NAME" for name in PROVIDERS),
+)
+"""The names that `connect` takes, for people to read."""
 
 
-def open_model(
-    name: str = f"local:{DEFAULT_LOCAL}",
+def connect(
+    name: str = "local",
     *,
-    base_url: str | None = None,
     api_key: str | None = None,
-    api_key_setting: str = "api_key",
+    api_key_setting: str = "",
+    base_url: str | None = None,
+    dialect: DialectName | None = None,
     server: str | None = None,
+    transport: Transport | None = None,
+    timeouts: Timeouts | None = None,
+    streaming: bool = True,
     models_folder: Path | None = None,
     threads: int | None = None,
     slots: int = 1,
@@ -30,35 +45,90 @@ def open_model(
     context_tokens: int | None = None,
     reply_tokens: int | None = None,
     on_progress: OnProgress | None = None,
-) -> LlamaCppModel | OpenAIChatModel:
+) -> LlamaCppModel | HttpChatModel:
     """The model called `name`; nothing is loaded or asked before its first use.
 
-    `base_url`, `api_key`, `api_key_setting` (what errors call the key) and `server` (a kind in `compat.COMPATS`)
-    are for `openai:`; `models_folder`, `threads` (None: all cores but one), `slots` (requests decoded at once) and
-    `on_progress` for `local:`. `tool_mode`, `context_tokens` and `reply_tokens` replace what the profile says.
+    Of a model behind a provider: `api_key` is else looked for in the environment, by the name that the provider's own
+    tools use; `api_key_setting` is what errors call the place of the key. `base_url` is the address of another server
+    that speaks the same format, `dialect` the format where it is not the provider's usual one, and `server` what kind
+    of server it is (`compat.COMPATS`). `streaming=False` asks for whole replies.
+
+    Of a model in this process: `models_folder` holds the weights, `threads` are used to decode (None: all cores but
+    one), `slots` requests are decoded at once, `on_progress` is told in words what a slow step does.
+
+    `tool_mode`, `context_tokens` and `reply_tokens` replace what the profile says.
 
     Raises:
         UnknownModelError: no such name; lists those that are known.
+        UnknownServerError: `server` is no kind that is known.
         WeightsError: `local:PATH` is no whole GGUF file.
         MissingExtraError: a local model without the extra `llama`.
     """
     kind, _, rest = name.partition(":")
     changes = {"tool_mode": tool_mode, "context_tokens": context_tokens, "reply_tokens": reply_tokens}
-    if kind == "openai" and rest:
-        profile = _changed(remote_profile(name), changes)
-        return OpenAIChatModel(
+    provider = PROVIDERS.get(kind)
+    if provider is not None and rest:
+        url = base_url or provider.base_url
+        own = url.rstrip("/") == provider.base_url
+        key = _key(provider, own=own) if api_key is None else (api_key, "api_key")
+        spoken = dialect or (provider.dialect if own else provider.compatible or provider.dialect)
+        return HttpChatModel(
             rest,
-            base_url=base_url or OPENAI_URL,
-            api_key=api_key,
-            api_key_setting=api_key_setting,
-            server=server,
-            profile=profile,
+            dialect=_dialect(spoken),
+            base_url=url,
+            api_key=key[0],
+            api_key_setting=api_key_setting or key[1],
+            provider=kind,
+            server=server or (provider.server if own else "") or None,
+            profile=_changed(remote_profile(name), changes),
+            traits=family_of(name).traits,
+            transport=transport,
+            timeouts=timeouts,
+            streaming=streaming,
         )
-    if kind == "local" and (rest in EMBEDDED or _is_path(rest)):
-        path, profile = _local(rest, models_folder)
-        profile = _changed(profile, changes)
-        return LlamaCppModel(path, profile=profile, threads=threads, slots=slots, on_progress=on_progress)
+    if kind == "local":
+        rest = rest or (DEFAULT_LOCAL if name == kind else "")
+        if rest in EMBEDDED or _is_path(rest):
+            path, profile = _local(rest, models_folder)
+            profile = _changed(profile, changes)
+            return LlamaCppModel(path, profile=profile, threads=threads, slots=slots, on_progress=on_progress)
     raise UnknownModelError(name, KNOWN)
+
+
+open_model = connect
+
+
+def _key(provider: Provider, *, own: bool) -> tuple[str, str]:
+    """The provider's key in the environment, and what errors call its place. Another server is never sent it."""
+    if not own or not provider.key_names:
+        return "", "api_key"
+    for name in provider.key_names:
+        if value := os.environ.get(name, ""):
+            return value, name
+    return "", provider.key_names[0]
+
+
+def _dialect(name: DialectName) -> Dialect:
+    """The codec of a format; the others are not loaded."""
+    match name:
+        case "openai_chat":
+            from agent_gateway.dialects.openai_chat import OpenAIChat  # noqa: PLC0415
+
+            return OpenAIChat()
+        case "openai_responses":
+            from agent_gateway.dialects.openai_responses import OpenAIResponses  # noqa: PLC0415
+
+            return OpenAIResponses()
+        case "anthropic_messages":
+            from agent_gateway.dialects.anthropic_messages import AnthropicMessages  # noqa: PLC0415
+
+            return AnthropicMessages()
+        case "gemini":
+            from agent_gateway.dialects.gemini import Gemini  # noqa: PLC0415
+
+            return Gemini()
+        case _:
+            assert_never(name)
 
 
 def _local(rest: str, models_folder: Path | None) -> tuple[Path, ModelProfile]:

@@ -1,71 +1,96 @@
-"""`OpenAIChatModel`: the `ChatModel` port over anything that speaks OpenAI Chat Completions."""
+"""`HttpChatModel`: the `ChatModel` port over HTTP, in whichever wire format the provider speaks."""
 
 import contextlib
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 import msgspec
 
 from agent_core.chat import Choice, Completion, Delta, Grammar, ModelProfile, ModelRequest
-from agent_gateway.compat import COMPATIBLE, COMPATS, OPENAI, OWNERS, Compat
-from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
-from agent_gateway.errors import ProviderUnavailableError, UnknownServerError
-from agent_gateway.failures import Target, failure
-from agent_gateway.profiles import remote_profile, sized_profile
+from agent_core.errors import ModelError
+from agent_gateway.compat import COMPATIBLE, COMPATS, Compat, Traits
+from agent_gateway.dialects.dialect import Dialect, ReplyDecoder, Wiring
+from agent_gateway.dialects.openai_chat import NAME as OPENAI_CHAT
+from agent_gateway.dialects.openai_chat import OpenAIChat
+from agent_gateway.dialects.tool_names import wire_names
+from agent_gateway.errors import (
+    BrokenReplyError,
+    DeadlineExceededError,
+    ProviderUnavailableError,
+    ReplyTooLargeError,
+    UnknownServerError,
+)
+from agent_gateway.failures import Secret, Target, failure
+from agent_gateway.listing import ModelList
 from agent_gateway.sse import SseSplitter
-from agent_gateway.transport import HttpCall, HttpReply, HttpxTransport, Transport, drain
+from agent_gateway.transport import HttpCall, HttpReply, Timeouts, Transport, default_transport, drain
 
-OPENAI_URL = "https://api.openai.com/v1"
 _OK, _NOT_FOUND = 200, 404
+_LONGEST_EVENT_BYTES = 8 * 1024 * 1024
+_LONGEST_ERROR_BYTES = 64 * 1024
 
 
-class OpenAIChatModel:
-    """A model behind an OpenAI-compatible server. Holds a pool of connections: close it, or use `async with`."""
+class HttpChatModel:
+    """A model behind a server. Holds a pool of connections: close it, or use `async with`."""
 
     def __init__(
         self,
         name: str,
         *,
-        base_url: str = OPENAI_URL,
+        base_url: str,
+        dialect: Dialect | None = None,
         api_key: str | None = None,
         api_key_setting: str = "api_key",
+        provider: str = "openai",
         server: str | None = None,
         profile: ModelProfile | None = None,
+        traits: Traits | None = None,
         transport: Transport | None = None,
+        timeouts: Timeouts | None = None,
         streaming: bool = True,
     ) -> None:
-        """`name` is the provider's name of the model and `base_url` ends before `/chat/completions`.
+        """`name` is the provider's name of the model; `base_url` ends before the path of the format.
 
-        `api_key_setting` is what errors call the place of the key. `server` is a kind in `compat.COMPATS`; None:
-        OpenAI for its own address, else the server is asked when a request first depends on it. `streaming=False`
-        asks for whole replies.
+        `dialect` is the format, by default Chat Completions, which servers of all kinds speak. `api_key_setting` is
+        what errors call the place of the key. `server` is a kind in `compat.COMPATS`; None: the server is asked when a
+        request first depends on it. `streaming=False` asks for whole replies. A `transport` that is given is closed
+        with the model.
 
         Raises:
             UnknownServerError: `server` is no kind that is known.
         """
-        if server is not None and server not in COMPATS:
+        if server and server not in COMPATS:
             raise UnknownServerError(server, tuple(COMPATS))
-        self._base_url = base_url.rstrip("/")
-        self._compat = COMPATS[server] if server else OPENAI if self._base_url == OPENAI_URL else None
-        self._profile = profile or remote_profile(f"openai:{name}")
-        self._transport = transport or HttpxTransport()
+        self._dialect = dialect or OpenAIChat()
+        self._base_url, user = _split_user(base_url.rstrip("/"))
+        self._compat = COMPATS[server] if server else None
+        self._profile = profile or ModelProfile(name=f"{provider}:{name}")
+        self._traits = traits or Traits()
+        self._timeouts = timeouts
+        self._transport = transport or default_transport(timeouts=timeouts)
         self._streaming = streaming
         self._target = Target(
-            where=f"openai:{name} at {_without_secrets(self._base_url)}",
+            where=f"{provider}:{name} at {self._base_url.partition('?')[0]}",
             model=name,
             key_setting=api_key_setting,
             context_tokens=self._profile.context_tokens,
+            secret=Secret(api_key or ""),
         )
-        self._headers = {"Content-Type": "application/json"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity" if streaming else "gzip, deflate",
+            "User-Agent": "agent-gateway",
+            **user,
+            **self._dialect.headers(api_key or ""),
+        }
 
     def __repr__(self) -> str:
-        return f"OpenAIChatModel({self._target.where!r})"
+        return f"HttpChatModel({self._target.where!r})"
 
     @property
     def profile(self) -> ModelProfile:
@@ -78,32 +103,20 @@ class OpenAIChatModel:
         Raises:
             ProviderUnavailableError, ProviderRefusedError, ContextTooLongError: see `failures`.
             ConstraintUnsupportedError: the server has no such constraint.
+            DeadlineExceededError: the deadline in the request's context has passed.
         """
-        compat = await self._compat_for(request)
-        body = encode_request(request, model=self._target.model, compat=compat, stream=self._streaming)
-        call = HttpCall(
-            url=f"{self._base_url}/chat/completions",
-            where=self._target.where,
-            headers=self._headers,
-            body=msgspec.json.encode(body),
-        )
-        names = wire_names(request.tools)
+        call = self._call(request, await self._compat_for(request))
         async with self._transport.send(call) as reply:
             if reply.status != _OK:
-                raise failure(
-                    self._target,
-                    await reply.read(),
-                    status=reply.status,
-                    headers=reply.headers,
-                    now=time.time(),
-                )
-            decoder = StreamDecoder(self._target, names=names)
-            if "event-stream" in reply.headers.get("content-type", ""):
-                async with aclosing(_events(reply, decoder)) as items:
+                raise await self._failure(reply)
+            decoder = self._dialect.decoder(self._target, names=wire_names(request.tools))
+            kind = reply.headers.get("content-type", "")
+            if "event-stream" in kind or (self._streaming and "json" not in kind and "html" not in kind):
+                async with aclosing(self._events(reply, decoder)) as items:
                     async for item in items:
                         yield item
             else:
-                for item in decoder.take(await reply.read()):
+                for item in _whole(await reply.read(), decoder, kind, self._target.where):
                     yield item
                 yield decoder.finish()
 
@@ -119,15 +132,6 @@ class OpenAIChatModel:
     ) -> None:
         await self.aclose()
 
-    async def _compat_for(self, request: ModelRequest) -> Compat:
-        """How the server wants `request`; the server is asked for its kind only where that makes a difference."""
-        if self._compat is not None:
-            return self._compat
-        if not isinstance(request.constraint, Choice | Grammar) and request.repeat_penalty is None:
-            return COMPATIBLE
-        self._compat = (await self._ask_models()).compat
-        return self._compat
-
     async def discover(self) -> ModelProfile:
         """Ask the server what kind it is and how large the model is; the profile from now on.
 
@@ -142,81 +146,108 @@ class OpenAIChatModel:
         self._target = msgspec.structs.replace(self._target, context_tokens=self._profile.context_tokens)
         return self._profile
 
-    async def _ask_models(self) -> "_ModelList":
+    def _call(self, request: ModelRequest, compat: Compat) -> HttpCall:
+        wiring = Wiring(
+            model=self._target.model,
+            compat=compat,
+            traits=self._traits,
+            reply_tokens=self._profile.reply_tokens,
+            stream=self._streaming,
+        )
+        wire = self._dialect.encode(request, wiring)
+        return HttpCall(
+            url=self._base_url + wire.path,
+            where=self._target.where,
+            headers={**self._headers, **wire.headers} if wire.headers else self._headers,
+            body=wire.body,
+            timeouts=self._timeouts_for(request),
+        )
+
+    def _timeouts_for(self, request: ModelRequest) -> Timeouts | None:
+        deadline = request.context.deadline
+        if deadline is None:
+            return None
+        left_s = deadline - time.time()
+        if left_s <= 0:
+            raise DeadlineExceededError(self._target.where, -left_s)
+        known = self._timeouts or Timeouts()
+        total_s = left_s if known.total_s is None else min(left_s, known.total_s)
+        return msgspec.structs.replace(known, total_s=total_s)
+
+    async def _compat_for(self, request: ModelRequest) -> Compat:
+        """How the server wants `request`; the server is asked for its kind only where that makes a difference."""
+        if self._compat is not None:
+            return self._compat
+        if self._dialect.name != OPENAI_CHAT:
+            return COMPATIBLE
+        if not isinstance(request.constraint, Choice | Grammar) and request.repeat_penalty is None:
+            return COMPATIBLE
+        self._compat = (await self._ask_models()).compat
+        return self._compat
+
+    async def _ask_models(self) -> ModelList:
         call = HttpCall(
             method="GET", url=f"{self._base_url}/models", where=self._target.where, headers=self._headers
         )
         async with self._transport.send(call) as reply:
-            body = await reply.read()
             if reply.status not in {_OK, _NOT_FOUND}:
-                raise failure(self._target, body, status=reply.status, headers=reply.headers, now=time.time())
-        try:
-            return msgspec.json.decode(body, type=_ModelList)
-        except msgspec.DecodeError:
-            return _ModelList()
+                raise await self._failure(reply)
+            return ModelList.read(await reply.read())
 
+    async def _failure(self, reply: HttpReply) -> ModelError:
+        """The error that a reply of another status than 200 tells of."""
+        body = b""
+        with contextlib.suppress(ProviderUnavailableError):  # what came says enough
+            async for chunk in reply.chunks():
+                body += chunk
+                if len(body) > _LONGEST_ERROR_BYTES:
+                    break
+        return failure(self._target, body, status=reply.status, headers=reply.headers, now=time.time())
 
-class _ModelMeta(msgspec.Struct):
-    n_params: int = 0
-    n_ctx: int = 0
-
-
-class _ListedModel(msgspec.Struct):
-    id: str = ""
-    owned_by: str = ""
-    max_model_len: int | None = None
-    """vLLM's."""
-    meta: _ModelMeta | None = None
-    """llama.cpp's."""
-
-
-class _ModelList(msgspec.Struct):
-    data: list[_ListedModel] = []
-
-    @property
-    def compat(self) -> Compat:
-        """The kind of server, by who owns its models."""
-        kinds = (OWNERS[model.owned_by] for model in self.data if model.owned_by in OWNERS)
-        return COMPATS[next(kinds, COMPATIBLE.name)]
-
-    def profile(self, name: str, known: ModelProfile) -> ModelProfile:
-        """`known`, with what the server tells of the model; a server of one model answers to any name."""
-        fitting = [model for model in self.data if model.id == name] or (
-            self.data if len(self.data) == 1 else []
-        )
-        for model in fitting:
-            meta = model.meta or _ModelMeta()
-            known = sized_profile(
-                known, parameters=meta.n_params, context_tokens=model.max_model_len or meta.n_ctx
-            )
-        return known
-
-
-async def _events(reply: HttpReply, decoder: StreamDecoder) -> AsyncGenerator[Delta | Completion]:
-    """The items of a streamed reply; the completion when `[DONE]` came, or the end of the stream without it."""
-    splitter = SseSplitter()
-    chunks = reply.chunks()
-    async for chunk in chunks:
-        for event in splitter.feed(chunk):
-            for item in decoder.feed(event.data):
-                if isinstance(item, Completion):
-                    with contextlib.suppress(ProviderUnavailableError):  # all was said
-                        await drain(chunks)
+    async def _events(self, reply: HttpReply, decoder: ReplyDecoder) -> AsyncGenerator[Delta | Completion]:
+        """The items of a streamed reply; the completion when the format says so, or at the end of the stream."""
+        splitter = SseSplitter()
+        chunks = reply.chunks()
+        async for chunk in chunks:
+            for event in splitter.feed(chunk):
+                for item in decoder.feed(event.data):
+                    if isinstance(item, Completion):
+                        with contextlib.suppress(ProviderUnavailableError):  # all was said
+                            await drain(chunks)
+                        yield item
+                        return
                     yield item
-                    return
+            if splitter.held_bytes > _LONGEST_EVENT_BYTES:
+                raise ReplyTooLargeError(self._target.where, "one event of its reply", _LONGEST_EVENT_BYTES)
+        for event in splitter.close():
+            for item in decoder.feed(event.data):
                 yield item
-    for event in splitter.close():
-        for item in decoder.feed(event.data):
-            yield item
-            if isinstance(item, Completion):
-                return
-    yield decoder.finish()
+                if isinstance(item, Completion):
+                    return
+        yield decoder.finish()
 
 
-def _without_secrets(url: str) -> str:
-    """The URL without its user part and query, which may hold keys."""
-    try:
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    except ValueError:
-        return "a base URL that is none"
+OpenAIChatModel = HttpChatModel
+
+
+def _whole(body: bytes, decoder: ReplyDecoder, kind: str, where: str) -> list[Delta | Completion]:
+    """The items of a reply that was not streamed, or that came as events under a wrong content type."""
+    start = body.lstrip()[:6]
+    if start.startswith((b"data:", b"event:", b":")):
+        splitter = SseSplitter()
+        events = [*splitter.feed(body), *splitter.close()]
+        items = [item for event in events for item in decoder.feed(event.data)]
+        return [item for item in items if not isinstance(item, Completion)]
+    if start[:1] not in {b"{", b"["}:
+        reason = f"it answered with {kind.partition(';')[0] or 'no content type'}; check the base URL"
+        raise BrokenReplyError(where, reason)
+    return decoder.take(body)
+
+
+def _split_user(url: str) -> tuple[str, dict[str, str]]:
+    """The URL without the user and password in it, and the header that says them (RFC 7617)."""
+    scheme, mark, rest = url.partition("://")
+    user, at, place = rest.partition("@")
+    if not at or "/" in user:
+        return url, {}
+    return f"{scheme}{mark}{place}", {"Authorization": "Basic " + b64encode(unquote(user).encode()).decode()}

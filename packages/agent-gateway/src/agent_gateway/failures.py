@@ -14,6 +14,8 @@ from agent_gateway.errors import (
     CredentialsError,
     ProviderRefusedError,
     ProviderUnavailableError,
+    QuotaExhaustedError,
+    RateLimitedError,
     UnknownRemoteModelError,
 )
 from agent_gateway.retry import hinted_wait_s
@@ -32,15 +34,26 @@ _CONTEXT_WORDS = re.compile(
 _UNWRITABLE = "empty grammar stack"
 """llama.cpp, where a grammar asks for a character, such as most control characters, that is not in the vocabulary."""
 _LIMIT = re.compile(
-    r"(?:context (?:length|window|size) (?:is|of)|context size \(|limit of|maximum of)\s*(\d[\d,]*)",
+    r"(?:context (?:length|window|size) (?:is|of)|context size \(|limit of|maximum of|allowed \(|tokens >)\s*(\d[\d,]*)",
     re.IGNORECASE,
 )
-_COUNTS = re.compile(r"(\d[\d,]*)\s*(?:input )?tokens", re.IGNORECASE)
+_COUNTS = re.compile(r"(\d[\d,]*)\s*(?:input )?tokens|token count \((\d+)\)", re.IGNORECASE)
+_NO_MONEY = frozenset(
+    {"insufficient_quota", "billing_error", "billing_hard_limit_reached", "insufficient_balance"}
+)
+"""Codes and types under which waiting does not help."""
 _TYPES = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
     "insufficient_quota": 429,
     "overloaded_error": 529,
+    "api_error": 500,
+    "timeout_error": 504,
+    "request_too_large": 413,
+    "billing_error": 402,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNAVAILABLE": 503,
+    "INVALID_ARGUMENT": 400,
     "authentication_error": 401,
     "invalid_api_key": 401,
     "permission_error": 403,
@@ -52,6 +65,22 @@ _TYPES = {
 """Error types and codes inside a reply of status 200 -> the status that they would have had."""
 
 
+class Secret:
+    """A key that is to be found in what a server says, and shows itself nowhere."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str = "") -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret()"
+
+    def out_of(self, text: str) -> str:
+        """`text` without the key: a server may quote it."""
+        return text.replace(self._value, "[the key]") if self._value else text
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Who is asked, as far as an error message may say it."""
 
@@ -60,6 +89,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     key_setting: str = "api_key"
     context_tokens: int = 0
+    secret: Secret = Secret()
 
 
 class _ErrorBody(msgspec.Struct):
@@ -84,6 +114,7 @@ def failure(
     `now` in seconds since the epoch is needed only for a `Retry-After` that is a date.
     """
     said = _read(body)
+    said.message = target.secret.out_of(said.message)
     reason = _shorten(said.message) or f"HTTP status {status}"
     if (status or 400) in _REFUSED and _is_context(said):
         return _too_long(target, said)
@@ -97,13 +128,16 @@ def failure(
         case 404:
             reason = f"{reason}; check the model's name and the base URL"
             return UnknownRemoteModelError(target.where, reason, status=status)
+        case 402 | 429 if status == 402 or {said.code, said.type} & _NO_MONEY:
+            return QuotaExhaustedError(target.where, reason, status=status)
         case _ if status in _UNAVAILABLE or status >= 500:
             wait = retry_after_s(headers or {}, now)
             wait = hinted_wait_s(body) if wait is None else wait
-            return ProviderUnavailableError(target.where, reason, status=status, retry_after_s=wait)
+            kind = RateLimitedError if status == 429 else ProviderUnavailableError
+            return kind(target.where, reason, status=status, retry_after_s=wait)
         case _ if 300 <= status < 400:
-            goal = (headers or {}).get("location", "elsewhere")
-            reason = f"it redirects to {goal}; set that as the base URL"
+            goal = (headers or {}).get("location", "elsewhere").partition("?")[0]
+            reason = f"it redirects to {goal}; if you trust that, set it as the base URL"
             return ProviderRefusedError(target.where, reason, status=status)
         case _:
             return ProviderRefusedError(target.where, reason, status=status)
@@ -143,7 +177,7 @@ def _read(body: bytes | str) -> _ErrorBody:
     code = said.get("code")
     return _ErrorBody(
         message=str(message),
-        type=str(said.get("type") or ""),
+        type=str(said.get("type") or said.get("status") or ""),
         code=str(code or ""),
         status=code if isinstance(code, int) and 300 <= code < 600 else None,
         tokens=_whole(said.get("n_prompt_tokens")),
@@ -174,7 +208,7 @@ def _too_long(target: Target, said: _ErrorBody) -> ContextTooLongError:
     """Its numbers are the provider's where it gave them, else the profile's and the least it can have been."""
     found = _LIMIT.search(said.message)
     limit = said.limit or (_number(found[1]) if found else target.context_tokens)
-    counts = [_number(count) for count in _COUNTS.findall(said.message)]
+    counts = [_number(one or other) for one, other in _COUNTS.findall(said.message)]
     return ContextTooLongError(target.model, said.tokens or max([limit + 1, *counts]), limit)
 
 

@@ -67,8 +67,3 @@ def sized_profile(known: ModelProfile, *, parameters: int = 0, context_tokens: i
         changes["context_tokens"] = context_tokens
         changes["reply_tokens"] = min(known.reply_tokens, 1_024, context_tokens // 4)
     return msgspec.structs.replace(known, **changes)
-
-
-def remote_profile(name: str) -> ModelProfile:
-    """The profile of a model behind an API, of which nothing more is known than its name."""
-    return ModelProfile(name=name)
