@@ -25,6 +25,21 @@ class ToolMode(StrEnum):
     """For the smallest: similarity proposes the tool, the model fills one argument at a time."""
 
 
+class SchemaLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a JSON schema that holds a model's output may ask of its engine."""
+
+    string_chars: int = 400
+    """Given to texts that say no length themselves: a weak model writes until something stops it."""
+    items: int = 16
+    """Given to lists that say no length themselves."""
+    size_bytes: int = 24_000
+    """Of a schema as JSON. Tools that are over it are not offered, the last ones first."""
+    tools: int = 24
+    """Offered in one schema, at most; engines build a grammar of them, and weak models lose their way."""
+    union_root: bool = True
+    """False: the engine wants an object at the root (OpenAI and who checks as it does); the union goes one down."""
+
+
 class ModelProfile(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a model before it is asked."""
 
@@ -35,6 +50,9 @@ class ModelProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of prompt and reply together."""
     reply_tokens: int = 4_096
     """Tokens to leave for the reply when a window is filled."""
+    schema_limits: SchemaLimits = SchemaLimits()
+    grammars: bool = True
+    """False: a reply can be held to a JSON schema alone, neither to a choice nor to a grammar."""
     vision: bool = False
     """Whether it looks at images."""
     reasoning: bool = False
