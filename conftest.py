@@ -5,6 +5,16 @@ import pytest
 pytest.register_assert_rewrite("agent_core.testing.conformance")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes minutes is run by its own command, `pytest -m slow`, or by its name."""
+    if config.option.markexpr or any("::" in argument for argument in config.args):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Async tests run on asyncio, as the daemon does."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_core.chat import ModelRequest
 from agent_core.messages import user
-from agent_gateway.client import OpenAIChatModel
+from agent_gateway.catalog import connect
 from agent_gateway.errors import CredentialsError, ProviderUnavailableError, RecordingError
 from agent_gateway.recording import Exchange, RecordingTransport, ReplayTransport, recorded
 from agent_gateway.redaction import clean_body, clean_headers, clean_url, secrets_in
@@ -21,7 +21,7 @@ HELLO = ModelRequest(messages=(user("hi"),))
 
 
 async def ask(transport: Any, base_url: str, request: ModelRequest = HELLO, key: str = KEY) -> list[Any]:
-    model = OpenAIChatModel("m", base_url=base_url, api_key=key, transport=transport)
+    model = connect("openai:m", base_url=base_url, api_key=key, transport=transport)
     async with model:
         return [item async for item in model.stream(request)]
 

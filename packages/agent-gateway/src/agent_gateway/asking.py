@@ -22,6 +22,8 @@ from agent_gateway.standing import Attempt, Outcome, Place, Standing
 
 StreamItem: TypeAlias = Delta | Completion
 _NEVER = float("inf")
+_TIMER_S = 0.02
+"""How much too early an event loop's timer may go off, with some to spare."""
 
 
 class Call:
@@ -130,10 +132,17 @@ class Asking:
             while True:
                 until = min(speaks_by, ends_at)
                 item: StreamItem | None = None
-                with anyio.move_on_after(max(0.0, until - self._clock.now())):
-                    item = await anext(items, None)
-                    if item is None:
-                        return
+                try:
+                    with anyio.move_on_after(max(0.0, until - self._clock.now())):
+                        item = await anext(items, None)
+                        if item is None:
+                            return
+                except ModelError as error:
+                    # The client has the deadline too, and its timer may go off first.
+                    late_s = self._clock.now() - ends_at
+                    if late_s < -_TIMER_S or isinstance(error, DeadlineExceededError):
+                        raise
+                    raise DeadlineExceededError(where, max(0.0, late_s)) from error
                 now = self._clock.now()
                 if item is None or now > until:
                     if ends_at <= until:
