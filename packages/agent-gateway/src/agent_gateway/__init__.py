@@ -1,25 +1,94 @@
 """One typed interface to local and remote language models.
 
-Start with `open_model`. Importing this loads neither httpx nor an engine: both wait for their first use.
+Start with `connect`, and with `Router` for several models as one. A name is loaded when it is first used: importing
+this loads neither httpx nor an engine.
 """
 
-from importlib.metadata import version
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from agent_gateway.catalog import KNOWN, open_model
-from agent_gateway.client import OpenAIChatModel
-from agent_gateway.engines.llama_cpp import LlamaCppModel
-from agent_gateway.errors import GatewayError
-from agent_gateway.weights import find_weights, pull
+if TYPE_CHECKING:
+    from agent_gateway.balancing import Balance
+    from agent_gateway.breaker import BreakerPolicy
+    from agent_gateway.budgets import Budget, Budgets
+    from agent_gateway.cache import ResponseCache
+    from agent_gateway.catalog import KNOWN, connect, open_model
+    from agent_gateway.client import HttpChatModel, OpenAIChatModel
+    from agent_gateway.embeddings import RemoteEmbedder, connect_embedder
+    from agent_gateway.engines.llama_cpp import LlamaCppModel
+    from agent_gateway.errors import GatewayError
+    from agent_gateway.hedging import HedgePolicy
+    from agent_gateway.limits import RateLimits
+    from agent_gateway.pricing import Price, PriceTable, Rates
+    from agent_gateway.recording import RecordingTransport, ReplayTransport, recorded
+    from agent_gateway.retry import RetryPolicy
+    from agent_gateway.router import Router
+    from agent_gateway.standing import Attempt, Outcome, Route
+    from agent_gateway.weights import find_weights, pull
 
-__version__ = version("agent-gateway")
+    __version__: str
+else:
+    _NAMES = {
+        "balancing": ("Balance",),
+        "breaker": ("BreakerPolicy",),
+        "budgets": ("Budget", "Budgets"),
+        "cache": ("ResponseCache",),
+        "catalog": ("KNOWN", "connect", "open_model"),
+        "client": ("HttpChatModel", "OpenAIChatModel"),
+        "embeddings": ("RemoteEmbedder", "connect_embedder"),
+        "engines.llama_cpp": ("LlamaCppModel",),
+        "errors": ("GatewayError",),
+        "hedging": ("HedgePolicy",),
+        "limits": ("RateLimits",),
+        "pricing": ("Price", "PriceTable", "Rates"),
+        "recording": ("RecordingTransport", "ReplayTransport", "recorded"),
+        "retry": ("RetryPolicy",),
+        "router": ("Router",),
+        "standing": ("Attempt", "Outcome", "Route"),
+        "weights": ("find_weights", "pull"),
+    }
+    _HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            value: object = import_module("importlib.metadata").version("agent-gateway")
+        elif name in _HOME:
+            value = getattr(import_module(f"agent_gateway.{_HOME[name]}"), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
 
 __all__ = [
     "KNOWN",
+    "Attempt",
+    "Balance",
+    "BreakerPolicy",
+    "Budget",
+    "Budgets",
     "GatewayError",
+    "HedgePolicy",
+    "HttpChatModel",
     "LlamaCppModel",
     "OpenAIChatModel",
+    "Outcome",
+    "Price",
+    "PriceTable",
+    "RateLimits",
+    "Rates",
+    "RecordingTransport",
+    "RemoteEmbedder",
+    "ReplayTransport",
+    "ResponseCache",
+    "RetryPolicy",
+    "Route",
+    "Router",
     "__version__",
+    "connect",
+    "connect_embedder",
     "find_weights",
     "open_model",
     "pull",
+    "recorded",
 ]
