@@ -70,7 +70,8 @@ class AiohttpTransport(Transport):
         session = self._ready()
         import aiohttp  # noqa: PLC0415 (loaded already)
 
-        wait_s = _shorter(timeouts.first_byte_s, ends)
+        longest_s = timeouts.connect_s + timeouts.first_byte_s
+        wait_s = _shorter(longest_s, ends)
         try:
             async with asyncio.timeout(wait_s):
                 try:
@@ -80,7 +81,7 @@ class AiohttpTransport(Transport):
         except TimeoutError as error:
             if isinstance(error, aiohttp.ClientError):
                 raise translate(error, call.where) from error
-            phase: TimeoutPhase = "first_byte" if wait_s == timeouts.first_byte_s else "total"
+            phase: TimeoutPhase = "first_byte" if wait_s == longest_s else "total"
             raise ProviderTimeoutError(call.where, "it did not answer in time", phase=phase) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translate(error, call.where) from error

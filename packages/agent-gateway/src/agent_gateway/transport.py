@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _DRAIN_S = 0.2
 _KNOWN_URLS = 100
+_SILENT = "Server disconnected without sending"
+"""How httpcore begins to say so; it has no class of its own for it."""
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +180,9 @@ class HttpxTransport(Transport):
             )
             try:
                 return await pool.handle_async_request(request)
-            except httpx.RemoteProtocolError:
+            except httpx.RemoteProtocolError as error:
+                if not str(error).startswith(_SILENT):
+                    raise
                 return await pool.handle_async_request(request)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise translate(error, call.where) from error
