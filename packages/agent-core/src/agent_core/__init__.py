@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agent_core.agents import SubAgent
     from agent_core.chat import (
         CallContext,
         Choice,
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     __version__: str
 else:
     _NAMES = {
+        "agents": ("SubAgent",),
         "chat": (
             "CallContext",
             "Choice",
@@ -252,6 +254,7 @@ __all__ = [
     "Runner",
     "StaleCompletionError",
     "StoredEvent",
+    "SubAgent",
     "Text",
     "TextDelta",
     "ToolCall",

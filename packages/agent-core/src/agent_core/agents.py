@@ -14,7 +14,7 @@ from agent_core import events as ev
 from agent_core.json_types import JsonObject
 from agent_core.limits import Limits, share
 from agent_core.messages import Message, user
-from agent_core.planning import CallStatus
+from agent_core.planning import DELEGATED
 from agent_core.ports import ChatModel, HydrateRequest, Memory, ToolContext, ToolRunner
 from agent_core.state import Phase, RunState
 from agent_core.taint import labels_seen
@@ -127,7 +127,7 @@ def _prompt(call: ToolCall) -> str:
 
 def under_way(state: RunState) -> tuple[str, ...]:
     """The runs that were delegated to and are not back, in plan order."""
-    return tuple([call.run_id for call in state.calls.values() if call.status is CallStatus.DELEGATED])
+    return tuple([call.run_id for call in state.calls.values() if call.status is DELEGATED])
 
 
 def outcome(tool_call_id: str, run: RunState, labels: Sequence[Label]) -> ToolResult:

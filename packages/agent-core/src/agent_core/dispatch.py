@@ -5,7 +5,6 @@
 
 from typing import TYPE_CHECKING
 
-import anyio
 from msgspec.structs import replace
 
 from agent_core import agents, planning, proposal
@@ -107,7 +106,7 @@ async def _run(drive: "Drive", call: ToolCall, spec: ToolSpec | None, effect: ef
         interrupted=effect.interrupted,
     )
     try:
-        with anyio.CancelScope() if spec is None else anyio.move_on_after(spec.timeout_s):
+        with drive.deadline(call.tool_call_id, None if spec is None else spec.timeout_s):
             result = await drive.adapters.tools.run(call, context)
             if result.tool_call_id != call.tool_call_id:  # it would be stale, and the tool called for ever
                 result = replace(result, tool_call_id=call.tool_call_id)
@@ -115,10 +114,11 @@ async def _run(drive: "Drive", call: ToolCall, spec: ToolSpec | None, effect: ef
     except Exception as error:  # noqa: BLE001  # a broken tool runner must not take its siblings' results along
         content = f"The tool crashed: {type(error).__name__}: {error}"
         return ToolResult(tool_call_id=call.tool_call_id, content=content, error="crashed")
-    return _timed_out(call, spec)
+    return timed_out(call, spec)
 
 
-def _timed_out(call: ToolCall, spec: ToolSpec | None) -> ToolResult:
+def timed_out(call: ToolCall, spec: ToolSpec | None) -> ToolResult:
+    """The failure of a call whose tool did not end by its deadline."""
     within = "" if spec is None else f" within {spec.timeout_s:g} s"
     return ToolResult(
         tool_call_id=call.tool_call_id,
@@ -165,7 +165,7 @@ def revocations(drive: "Drive") -> list[ev.RunStarted]:
     return [
         _begun(drive, call.call, call.run_id)
         for call in drive.state.calls.values()
-        if call.status is planning.CallStatus.DELEGATED
+        if call.status is planning.DELEGATED
     ]
 
 

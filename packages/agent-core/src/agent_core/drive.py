@@ -5,6 +5,10 @@ what is owed then. `runner` is the public face, `dispatch` what becomes of a too
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from math import inf
+from types import TracebackType
+from typing import Literal
 
 import anyio
 
@@ -24,18 +28,16 @@ from agent_core.errors import (
 from agent_core.limits import seconds_left
 from agent_core.messages import Message
 from agent_core.ports import HydrateRequest, Observer, StoredEvent
-from agent_core.state import Phase, RunState
+from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
 from agent_core.tool_modes import TOOL_MODES, Turn, TurnOutcome, TurnView
 from agent_core.tools import ToolOffer, ToolSpec
-from agent_core.transitions import evolve, owed
+from agent_core.transitions import Effects, evolve, owed
 
 MAX_PARALLEL_TOOLS = 8
-TIMED = (Phase.REASONING, Phase.DISPATCHING)
+TIMED = (REASONING, DISPATCHING)
 """Phases that the run's time ends; the others are short, and lose what they did if they are cut."""
 LAST_TURN_S = 60.0
 """How long the last turn may take once the run's time is up."""
-
-Effects = Sequence[eff.Effect]
 
 
 class Drive:
@@ -50,7 +52,11 @@ class Drive:
         self.adapters = adapters
         self._observers = (*adapters.observers, *observers)
         self.scope: anyio.CancelScope | None = None
-        """What a cancellation in this process ends; there while the run is driven."""
+        """What a cancellation in this process ends, and the deadline of a tool that runs alone; there while driven."""
+        self.is_cancelled = False
+        """True: a person cancelled the run in this process."""
+        self.late = ""
+        """The call whose deadline is that of `scope`."""
         self.has_commands = False
         """True: a person's command is in the journal that this drive may not have read."""
         self.resting: set[str] = set()
@@ -64,7 +70,12 @@ class Drive:
         while True:
             effects = self._to_perform()
             if effects:
-                await self._perform_in_time(effects)
+                if self.state.limits.wall_time_s is not None and self.state.phase in TIMED:
+                    await self._perform_in_time(effects)
+                elif len(effects) == 1:
+                    await self.perform(effects[0])
+                else:
+                    await self._perform_beside_each_other(effects)
             elif self.has_commands:
                 self.has_commands = False
                 await self.read_commands()
@@ -77,10 +88,10 @@ class Drive:
             self._owed = (self.state, owed(self.state))
         return self._owed[1]
 
-    def _to_perform(self) -> Effects:
+    def _to_perform(self) -> Sequence[eff.Effect]:
         """What is owed by this drive and not by a person."""
         effects = self.owed()
-        if self.state.phase is not Phase.DISPATCHING and self.state.phase is not Phase.AWAITING:
+        if self.state.phase is not DISPATCHING and self.state.phase is not AWAITING:
             return effects
         return [
             effect
@@ -89,22 +100,19 @@ class Drive:
             and not (isinstance(effect, eff.AwaitRun) and effect.run_id in self.resting)
         ]
 
-    async def _perform_in_time(self, effects: Effects) -> None:
+    async def _perform_in_time(self, effects: Sequence[eff.Effect]) -> None:
         state = self.state
-        if state.limits.wall_time_s is None or state.phase not in TIMED:
-            await self._perform(effects)
-            return
         left_s = seconds_left(state.limits, state.started_at, self.now())
         with anyio.move_on_after(LAST_TURN_S if state.limit_reached else left_s) as scope:
             await anyio.lowlevel.checkpoint()  # where no time is left, nothing begins
-            await self._perform(effects)
+            if len(effects) == 1:
+                await self.perform(effects[0])
+            else:
+                await self._perform_beside_each_other(effects)
         if scope.cancelled_caught:
             await self._stop_at_time()
 
-    async def _perform(self, effects: Effects) -> None:
-        if len(effects) == 1:
-            await self.perform(effects[0])
-            return
+    async def _perform_beside_each_other(self, effects: Sequence[eff.Effect]) -> None:
         places = anyio.CapacityLimiter(MAX_PARALLEL_TOOLS)
         failures: list[Exception] = []
         self._appending = anyio.Lock()
@@ -126,10 +134,26 @@ class Drive:
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not cost the siblings their results
             failures.append(error)
 
+    def deadline(self, tool_call_id: str, timeout_s: float | None) -> "AbstractContextManager[object, bool]":
+        """A block that is left when the time is up. A tool that runs alone borrows the drive's scope: a scope of its own
+        is a tenth of what a run costs.
+        """
+        if timeout_s is None:
+            return anyio.CancelScope()
+        if self._appending is not None or self.scope is None:
+            return anyio.move_on_after(timeout_s)
+        return _Deadline(self, self.scope, tool_call_id, timeout_s)
+
+    async def stop_late(self) -> None:
+        """The deadline of a tool that ran alone is over: that is its result."""
+        call = self.state.calls[self.late].call
+        result = dispatch.timed_out(call, self.spec(call.name))
+        await self.commit(ev.tool_back(result, at=self.now()))
+
     async def _stop_at_time(self) -> None:
         """The time is up: what is under way has no result, and the model gets its last turn."""
         why = "its time is up; this call was stopped"
-        if self.state.phase is Phase.DISPATCHING:
+        if self.state.phase is DISPATCHING:
             for effect in self.owed():
                 if isinstance(effect, eff.AwaitRun):
                     await dispatch.stop_run(self, effect, why)
@@ -320,3 +344,22 @@ class Drive:
         raise ModelUnavailableError(
             f"model {self.adapters.model.profile.name!r} ended its reply without completing it; resume the run"
         )
+
+
+class _Deadline:
+    """Ends a drive's scope when the time is up; `Drive.stop_late` then says what became of the call."""
+
+    def __init__(self, drive: Drive, scope: anyio.CancelScope, tool_call_id: str, timeout_s: float) -> None:
+        self._drive, self._scope = drive, scope
+        self._tool_call_id, self._timeout_s = tool_call_id, timeout_s
+
+    def __enter__(self) -> None:
+        self._drive.late = self._tool_call_id
+        self._scope.deadline = anyio.current_time() + self._timeout_s
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Literal[False]:
+        if not self._scope.cancel_called:
+            self._scope.deadline = inf
+        return False

@@ -14,7 +14,7 @@ from agent_core.adapters import Adapters
 from agent_core.limits import Limits
 from agent_core.ports import Critic
 from agent_core.reflexion import Judgement
-from agent_core.state import Phase, RunState
+from agent_core.state import REASONING, REFLECTING, RESPONDING, RunState
 from agent_core.transitions import owed
 
 AT_ONCE = 0.0
@@ -24,11 +24,11 @@ AT_ONCE = 0.0
 def by_rule(adapters: Adapters, state: RunState, effects: Sequence[eff.Effect]) -> ev.Event | None:
     """The verdict that the state owes, of which it owes `effects`; None: none, or the critic has the last word."""
     verdict: ev.Event
-    if state.phase is Phase.REASONING:
+    if state.phase is REASONING:
         return _before_asking(adapters, state, effects[0])
-    if state.phase is Phase.REFLECTING:
+    if state.phase is REFLECTING:
         verdict = reflexion.judge_results(state, AT_ONCE, adapters.reflexion, escalate=adapters.escalate)
-    elif state.phase is Phase.RESPONDING and not state.answer_accepted:
+    elif state.phase is RESPONDING and not state.answer_accepted:
         verdict = reflexion.check_answer(state, AT_ONCE, adapters.reflexion, adapters.answer_check)
     else:
         return None
@@ -60,7 +60,7 @@ async def by_critic(critic: Critic, adapters: Adapters, state: RunState) -> ev.E
     if verdict is not None:
         return verdict
     rules, now = adapters.reflexion, adapters.clock.now
-    if state.phase is Phase.REFLECTING:
+    if state.phase is REFLECTING:
         judgement = await _asked(lambda: critic.judge(state), rules.critic_timeout_s)
         return reflexion.from_judgement(state, now(), judgement, rules, escalate=adapters.escalate)
     judgement = await _asked(lambda: critic.check(state), rules.critic_timeout_s)

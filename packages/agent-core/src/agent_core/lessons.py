@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 from msgspec.structs import replace
 
-from agent_core.planning import CallState, CallStatus
+from agent_core.planning import FAILED, CallState
 from agent_core.progress import OWN_CODES
 
 MAX_LESSONS = 16
@@ -43,7 +43,7 @@ def from_results(
             continue
         if call.call.tool_call_id in rejected:
             lessons = _with(lessons, Lesson(reason=_clipped(reason), tool=call.call.name))
-        elif call.status is CallStatus.FAILED:
+        elif call.status is FAILED:
             failure = _clipped(f"{result.error}: {result.content}")
             lessons = _with(lessons, Lesson(reason=failure, tool=call.call.name))
         elif lessons:

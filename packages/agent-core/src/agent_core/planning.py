@@ -38,7 +38,11 @@ class CallStatus(StrEnum):
     FAILED = "failed"
 
 
-RUNNING = (CallStatus.OPEN, CallStatus.STARTED, CallStatus.DELEGATED)
+# Up to Python 3.11 a member of an enum is found by a call into Python, and these are asked for in every step.
+OPEN, STARTED, DELEGATED = CallStatus.OPEN, CallStatus.STARTED, CallStatus.DELEGATED
+ASKED, RETURNED, FAILED = CallStatus.ASKED, CallStatus.RETURNED, CallStatus.FAILED
+
+RUNNING = (OPEN, STARTED, DELEGATED)
 """Where a call is to be performed, or to be performed on. A tuple: members are compared by identity."""
 
 
@@ -46,7 +50,7 @@ class CallState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One tool call of the current turn or plan."""
 
     call: ToolCall
-    status: CallStatus = CallStatus.OPEN
+    status: CallStatus = OPEN
     after: tuple[str, ...] = ()
     """The calls of the same plan that must have succeeded first."""
     sources: tuple[str, ...] = ()
@@ -70,7 +74,7 @@ class CallState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def is_back(self) -> bool:
         """True once there is a result, good or bad, that no person has to look at."""
-        return self.status is CallStatus.RETURNED or self.status is CallStatus.FAILED
+        return self.status is RETURNED or self.status is FAILED
 
 
 Calls = Mapping[str, CallState]
@@ -83,15 +87,12 @@ def ready(calls: Calls) -> tuple[CallState, ...]:
 
 def may_run(call: CallState, calls: Calls) -> bool:
     """Whether all that a call waits for has succeeded."""
-    for key in call.after:
-        if calls[key].status is not CallStatus.RETURNED or not calls[key].judged:
-            return False
-    return True
+    return not call.after or all(calls[key].status is RETURNED and calls[key].judged for key in call.after)
 
 
 def asked(calls: Calls) -> tuple[CallState, ...]:
     """The calls that wait for a person."""
-    return tuple([call for call in calls.values() if call.status is CallStatus.ASKED])
+    return tuple([call for call in calls.values() if call.status is ASKED])
 
 
 def unjudged(calls: Calls) -> tuple[CallState, ...]:
@@ -106,8 +107,8 @@ def skip_blocked(calls: Calls) -> Calls:
     settled = dict(calls)
     for key in TopologicalSorter({key: call.after for key, call in calls.items()}).static_order():
         call = settled[key]
-        failed = [other for other in call.after if settled[other].status is CallStatus.FAILED]
-        if call.status is CallStatus.OPEN and failed:
+        failed = [other for other in call.after if settled[other].status is FAILED]
+        if call.status is OPEN and failed:
             reason = f"Skipped: it needs the result of {failed[0]}, which failed."
             settled[key] = failed_call(call, "skipped", reason)
     return settled
@@ -231,7 +232,7 @@ def is_over(calls: Calls) -> bool:
 
 def kept(finished: Calls, calls: Calls) -> dict[str, CallState]:
     """The finished calls once those of a plan that is over are among them, the newest last."""
-    succeeded = {key: call for key, call in calls.items() if call.status is CallStatus.RETURNED}
+    succeeded = {key: call for key, call in calls.items() if call.status is RETURNED}
     every = [*((key, call) for key, call in finished.items() if key not in succeeded), *succeeded.items()]
     return dict(every[-MAX_FINISHED:])
 
@@ -254,7 +255,7 @@ def summary(tool_call_id: str, calls: Calls) -> ToolResult:
 
 def _outcome(call: CallState, *, passed_on: bool) -> dict[str, object]:
     content = "" if call.result is None else call.result.content
-    if call.status is CallStatus.FAILED:
+    if call.status is FAILED:
         return {"error": "" if call.result is None else call.result.error, "reason": content}
     if passed_on and len(content) > MAX_CHARS_PASSED_ON:
         return {"result": content[:MAX_CHARS_PASSED_ON] + "…", "characters": len(content)}
@@ -264,7 +265,7 @@ def _outcome(call: CallState, *, passed_on: bool) -> dict[str, object]:
 
 def _plan_error(calls: Calls) -> str:
     """A plan failed where nothing of it succeeded; the code is that of its calls, if all have the same."""
-    if any(call.status is CallStatus.RETURNED for call in calls.values()):
+    if any(call.status is RETURNED for call in calls.values()):
         return ""
     codes = {call.result.error for call in calls.values() if call.result is not None}
     return codes.pop() if len(codes) == 1 else "plan_failed"
@@ -273,4 +274,4 @@ def _plan_error(calls: Calls) -> str:
 def failed_call(call: CallState, code: str, reason: str) -> CallState:
     """The call, failed without having been made."""
     result = ToolResult(tool_call_id=call.call.tool_call_id, content=reason, error=code)
-    return replace(call, status=CallStatus.FAILED, result=result)
+    return replace(call, status=FAILED, result=result)

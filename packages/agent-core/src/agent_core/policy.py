@@ -55,7 +55,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         own = self.tools.get(spec.name)
         if own is not None:
             return Decision(verdict=own, reason=f"the rule for {spec.name} says so")
-        if Label.DESTROYS not in spec.labels and Label.SENDS_OUT not in spec.labels:
+        if not spec.labels or (Label.DESTROYS not in spec.labels and Label.SENDS_OUT not in spec.labels):
             return ALLOWED
         decisions = [self._destroys(spec), self._sends_out(state, spec), self._tainted(state, call)]
         return max(decisions, key=lambda decision: _STRICTNESS[decision.verdict])

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from agent_core.planning import CallState, CallStatus
+from agent_core.planning import FAILED, CallState
 from agent_core.tools import ToolCall, ToolResult
 
 MAX_SEEN = 8
@@ -85,4 +85,4 @@ def _same_result(seen: Seen, call: CallState) -> bool:
 
 def all_failed(calls: Iterable[CallState]) -> bool:
     """Whether there is no call that came to anything."""
-    return all(call.status is CallStatus.FAILED for call in calls)
+    return all(call.status is FAILED for call in calls)

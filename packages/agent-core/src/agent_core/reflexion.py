@@ -19,7 +19,7 @@ import msgspec
 from agent_core import events as ev
 from agent_core import planning, progress
 from agent_core.json_types import JsonObject
-from agent_core.planning import CallState, CallStatus
+from agent_core.planning import FAILED, CallState
 from agent_core.state import RunState
 
 AnswerCheck: TypeAlias = Callable[[str, JsonObject], str]
@@ -107,7 +107,7 @@ def _may_pass(call: CallState, rules: Reflexion) -> bool:
 
 def _is_empty(call: CallState, state: RunState) -> bool:
     """In a plan a result may well be empty (a file was written), unless another call takes it in."""
-    if call.vouched or call.status is CallStatus.FAILED or call.result is None or call.result.content.strip():
+    if call.vouched or call.status is FAILED or call.result is None or call.result.content.strip():
         return False
     return not state.plan_call_id or any(_id(call) in other.sources for other in state.calls.values())
 

@@ -7,12 +7,12 @@ from itertools import count
 import anyio
 from msgspec.structs import replace
 
-from agent_core import dispatch
+from agent_core import dispatch, forking
 from agent_core import events as ev
 from agent_core.adapters import Adapters
 from agent_core.agents import Forgetful, SubAgent
 from agent_core.chat import Delta
-from agent_core.divergence import Divergence, diverge
+from agent_core.divergence import Divergence
 from agent_core.drive import Drive
 from agent_core.errors import ConfigurationError, IllegalEventError, JournalConflictError, RunNotFoundError
 from agent_core.feed import Feed
@@ -25,7 +25,7 @@ from agent_core.reflexion import DEFAULT, AnswerCheck, Reflexion
 from agent_core.sessions import SessionOrder
 from agent_core.state import RunState
 from agent_core.system import SystemClock, SystemIds
-from agent_core.transitions import evolve, replay
+from agent_core.transitions import evolve
 
 
 class Runner:
@@ -171,27 +171,36 @@ class Runner:
         return await self._driven_to_rest(self._drive(state, observers, self._adapters_of(state)))
 
     async def _driven_to_rest(self, drive: Drive) -> RunState:
-        run_id = drive.state.run_id
+        run_id, session_id = drive.state.run_id, drive.state.session_id
         drives = self._driven.setdefault(run_id, set())
         drives.add(drive)
         try:
-            with anyio.CancelScope() as drive.scope:
-                await self._in_turn(drive)
+            waits = not self._sessions.enter(session_id)
+            if waits:
+                with anyio.CancelScope() as drive.scope:
+                    await self._sessions.wait(session_id)
+                if drive.scope.cancelled_caught:  # its turn never came
+                    await drive.catch_up()
+                    return drive.state
+            await self._in_turn(drive, session_id, waited=waits)
         finally:
             drives.discard(drive)
             if not drives:
                 self._driven.pop(run_id, None)
-        if drive.scope.cancelled_caught:
-            await drive.read_commands()
         return drive.state
 
-    async def _in_turn(self, drive: Drive) -> None:
-        session_id = drive.state.session_id
-        waited = await self._sessions.enter(session_id)
+    async def _in_turn(self, drive: Drive, session_id: str, *, waited: bool) -> None:
         try:
             if waited:
                 await drive.catch_up()
-            await drive.until_rest()
+            while not drive.is_cancelled:
+                with anyio.CancelScope() as drive.scope:
+                    await drive.until_rest()
+                if not drive.scope.cancelled_caught:
+                    return
+                if not drive.is_cancelled:
+                    await drive.stop_late()
+            await drive.read_commands()
         finally:
             self._sessions.leave(session_id)
 
@@ -270,6 +279,7 @@ class Runner:
             for live in drives:  # it reads the command and tells its observers
                 live.has_commands = True
                 if isinstance(command, ev.RunCancelled) and live.scope is not None:
+                    live.is_cancelled = True
                     live.scope.cancel()
             if not drives:
                 drive.notify([command], [after])
@@ -298,19 +308,10 @@ class Runner:
             ConfigurationError: another prompt where the model has read the first one.
             IllegalEventError, StaleCompletionError: `then` does not fit; nothing was written.
         """
-        events = [stored.event async for stored in self.adapters.journal.read(run_id)][:at_seq]
-        if not 0 < at_seq == len(events):
-            raise RunNotFoundError(f"{run_id} at event {at_seq}")
         new_id = self.adapters.ids.new("run")
-        if prompt is not None:
-            events[0] = _with_input(events, prompt)
-        replay(new_id, [*events, *then])  # refuses what does not fit, before anything is written
-        if prompt is None:
-            await self.adapters.journal.fork(run_id, at_seq, new_id)  # as it stands, byte for byte
-        else:
-            await self.adapters.journal.append(new_id, 0, events, writer=self._name)
-        if then:
-            await self.adapters.journal.append(new_id, at_seq, then, writer=self._name)
+        await forking.fork(
+            self.adapters.journal, run_id, at_seq, new_id, prompt=prompt, then=then, writer=self._name
+        )
         return new_id
 
     async def diverge(self, run_id: str, other_id: str) -> Divergence:
@@ -319,13 +320,7 @@ class Runner:
         Raises:
             RunNotFoundError: the journal does not know one of them.
         """
-        left, right = [
-            [stored.event async for stored in self.adapters.journal.read(one)] for one in (run_id, other_id)
-        ]
-        for one, found in ((run_id, left), (other_id, right)):
-            if not found:
-                raise RunNotFoundError(one)
-        return diverge(left, right)
+        return await forking.diverge(self.adapters.journal, run_id, other_id)
 
     async def cancel(self, run_id: str, *, by: str, reason: str = "") -> RunState:
         """End a run for good; its tools and its model are stopped."""
@@ -387,12 +382,3 @@ def _by_name(agents: Sequence[SubAgent]) -> dict[str, SubAgent]:
     if len(named) < len(agents):
         raise ConfigurationError("two sub-agents have the same name; the model could not tell them apart")
     return named
-
-
-def _with_input(events: Sequence[ev.Event], prompt: str | Message) -> ev.Event:
-    first = events[0]
-    if not isinstance(first, ev.RunStarted) or any(
-        not isinstance(one, ev.ContextHydrated) for one in events[1:]
-    ):
-        raise ConfigurationError("the model has read the prompt already; fork at event 1 or 2 to change it")
-    return replace(first, input=user(prompt) if isinstance(prompt, str) else prompt)

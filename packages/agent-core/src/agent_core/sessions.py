@@ -11,11 +11,15 @@ class SessionOrder:
     def __init__(self) -> None:
         self._waiting: dict[str, deque[anyio.Event]] = {}
 
-    async def enter(self, session_id: str) -> bool:
-        """Take the session's turn; returns whether others had to be waited for. Pair it with `leave`."""
-        if session_id not in self._waiting:
-            self._waiting[session_id] = deque()
+    def enter(self, session_id: str) -> bool:
+        """Take the session's turn if it is free; else `wait` for it. Pair either with `leave`."""
+        if session_id in self._waiting:
             return False
+        self._waiting[session_id] = deque()
+        return True
+
+    async def wait(self, session_id: str) -> None:
+        """Wait for the session's turn and take it."""
         turn = anyio.Event()
         self._waiting[session_id].append(turn)
         try:
@@ -26,7 +30,6 @@ class SessionOrder:
             else:
                 self._waiting[session_id].remove(turn)
             raise
-        return True
 
     def leave(self, session_id: str) -> None:
         """Give the turn to who waited longest."""

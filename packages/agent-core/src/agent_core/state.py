@@ -18,7 +18,17 @@ from agent_core.json_types import JsonObject
 from agent_core.lessons import Lesson
 from agent_core.limits import Limits, Spent
 from agent_core.messages import Message, Part, Text, Usage
-from agent_core.planning import RUNNING, CallState, CallStatus
+from agent_core.planning import (
+    ASKED,
+    DELEGATED,
+    FAILED,
+    OPEN,
+    RETURNED,
+    RUNNING,
+    STARTED,
+    CallState,
+    CallStatus,
+)
 from agent_core.progress import Progress
 from agent_core.tools import ToolCall, ToolResult
 
@@ -38,6 +48,13 @@ class Phase(StrEnum):
     CANCELLED = "cancelled"
 
     __hash__ = str.__hash__  # an enum's own is a call into Python, and every event looks its phase up
+
+
+# See `planning.OPEN`.
+PERCEIVING, REASONING, DISPATCHING = Phase.PERCEIVING, Phase.REASONING, Phase.DISPATCHING
+AWAITING, REFLECTING, RESPONDING = Phase.AWAITING, Phase.REFLECTING, Phase.RESPONDING
+OVER = (Phase.DONE, Phase.FAILED, Phase.CANCELLED)
+"""The phases that nothing leads out of."""
 
 
 class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -87,8 +104,7 @@ class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def is_over(self) -> bool:
         """True in `done`, `failed` and `cancelled`."""
-        phase = self.phase  # `is` and not a set: hashing an enum's member is a call into Python
-        return phase is Phase.DONE or phase is Phase.FAILED or phase is Phase.CANCELLED
+        return self.phase in OVER
 
 
 # Partial changes as keyword sets: `evolve` applies them together with the phase and the bookkeeping, in one `replace`.
@@ -181,18 +197,18 @@ def _with_call(state: RunState, call: CallState) -> Changes:
 
 
 def _tool_started(state: RunState, event: ev.ToolStarted) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN)
-    return _with_call(state, replace(call, status=CallStatus.STARTED))
+    call = _waiting(state, event.tool_call_id, event, OPEN)
+    return _with_call(state, replace(call, status=STARTED))
 
 
 def _run_delegated(state: RunState, event: ev.RunDelegated) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, CallStatus.OPEN)
-    return _with_call(state, replace(call, status=CallStatus.DELEGATED, run_id=event.run_id))
+    call = _waiting(state, event.tool_call_id, event, OPEN)
+    return _with_call(state, replace(call, status=DELEGATED, run_id=event.run_id))
 
 
 def _tool_back(state: RunState, event: ev.ToolReturned | ev.ToolFailed) -> Changes:
     call = _waiting(state, event.tool_call_id, event, *RUNNING)
-    status = CallStatus.RETURNED if type(event) is ev.ToolReturned else CallStatus.FAILED
+    status = RETURNED if type(event) is ev.ToolReturned else FAILED
     facts = _with_call(state, replace(call, status=status, result=event.result))
     spent = state.spent if event.spent is None else state.spent + event.spent
     facts["spent"] = replace(spent, wall_time_s=event.at - state.started_at)
@@ -201,36 +217,36 @@ def _tool_back(state: RunState, event: ev.ToolReturned | ev.ToolFailed) -> Chang
 
 def _approval_requested(state: RunState, event: ev.ApprovalRequested) -> Changes:
     call = _waiting(state, event.tool_call_id, event, *RUNNING)
-    return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.reason))
+    return _with_call(state, replace(call, status=ASKED, question=event.reason))
 
 
 def _input_requested(state: RunState, event: ev.InputRequested) -> Changes:
     call = _waiting(state, event.tool_call_id, event, *RUNNING)
-    return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.question))
+    return _with_call(state, replace(call, status=ASKED, question=event.question))
 
 
 def _approval_granted(state: RunState, event: ev.ApprovalGranted) -> Changes:
-    asked = _waiting(state, event.tool_call_id, event, CallStatus.ASKED)
+    asked = _waiting(state, event.tool_call_id, event, ASKED)
     call = asked.call if event.arguments is None else replace(asked.call, arguments=event.arguments)
     if asked.result is not None:  # an escalated result that a person lets pass
-        back = CallStatus.FAILED if asked.result.is_error else CallStatus.RETURNED
+        back = FAILED if asked.result.is_error else RETURNED
         return _with_call(state, replace(asked, status=back, approved=True, vouched=True))
-    return _with_call(state, replace(asked, call=call, status=CallStatus.OPEN, approved=True))
+    return _with_call(state, replace(asked, call=call, status=OPEN, approved=True))
 
 
 def _approval_denied(state: RunState, event: ev.ApprovalDenied) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, CallStatus.ASKED)
+    call = _waiting(state, event.tool_call_id, event, ASKED)
     reason = f": {event.reason}" if event.reason else ""
     result = ToolResult(
         tool_call_id=event.tool_call_id, content=f"A person denied this call{reason}", error="denied"
     )
-    return _with_call(state, replace(call, status=CallStatus.FAILED, result=result))
+    return _with_call(state, replace(call, status=FAILED, result=result))
 
 
 def _input_given(state: RunState, event: ev.InputGiven) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, CallStatus.ASKED)
+    call = _waiting(state, event.tool_call_id, event, ASKED)
     result = ToolResult(tool_call_id=event.tool_call_id, content=event.text)
-    return _with_call(state, replace(call, status=CallStatus.RETURNED, result=result, vouched=True))
+    return _with_call(state, replace(call, status=RETURNED, result=result, vouched=True))
 
 
 def _results_accepted(state: RunState, _: ev.ResultsAccepted) -> Changes:
@@ -271,14 +287,14 @@ def _judged(
 def _results_retried(state: RunState, event: ev.ResultsRetried) -> Changes:
     calls = dict(state.calls)
     for tool_call_id in event.tool_call_ids:
-        call = _waiting(state, tool_call_id, event, CallStatus.RETURNED, CallStatus.FAILED)
-        calls[tool_call_id] = replace(call, status=CallStatus.OPEN, result=None, attempt=call.attempt + 1)
+        call = _waiting(state, tool_call_id, event, RETURNED, FAILED)
+        calls[tool_call_id] = replace(call, status=OPEN, result=None, attempt=call.attempt + 1)
     return {"calls": calls}
 
 
 def _run_escalated(state: RunState, event: ev.RunEscalated) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, CallStatus.RETURNED, CallStatus.FAILED)
-    return _with_call(state, replace(call, status=CallStatus.ASKED, question=event.reason))
+    call = _waiting(state, event.tool_call_id, event, RETURNED, FAILED)
+    return _with_call(state, replace(call, status=ASKED, question=event.reason))
 
 
 def _answer_accepted(state: RunState, _: ev.AnswerAccepted) -> Changes:

@@ -13,8 +13,7 @@ Theory
   before. Recovery is therefore `owed(replay(journal))`: there is no other path.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import assert_never
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -22,8 +21,8 @@ from agent_core import effects as eff
 from agent_core import events as ev
 from agent_core import limits, planning
 from agent_core.errors import IllegalEventError
-from agent_core.planning import RUNNING, CallStatus
-from agent_core.state import CHANGES, Phase, RunState
+from agent_core.planning import ASKED, DELEGATED, RUNNING, STARTED
+from agent_core.state import AWAITING, CHANGES, DISPATCHING, REASONING, REFLECTING, Phase, RunState
 
 Row = dict[type[ev.Event], Phase]
 
@@ -87,20 +86,20 @@ TRANSITIONS: Mapping[Phase, Row] = {
 
 def settle(phase: Phase, calls: planning.Calls) -> Phase:
     """Where a run rests. Only dispatching moves by itself: first what can run, then whom to ask, then what is back."""
-    if phase is not Phase.DISPATCHING:
+    if phase is not DISPATCHING:
         return phase
     asked = back = False
     for call in calls.values():
         if call.status in RUNNING:
             if planning.may_run(call, calls):
-                return Phase.DISPATCHING
-        elif call.status is CallStatus.ASKED:
+                return DISPATCHING
+        elif call.status is ASKED:
             asked = True
         elif not call.judged:
             back = True
     if asked:
-        return Phase.AWAITING
-    return Phase.REFLECTING if back else Phase.REASONING
+        return AWAITING
+    return REFLECTING if back else REASONING
 
 
 def evolve(state: RunState, event: ev.Event) -> RunState:
@@ -120,54 +119,75 @@ def evolve(state: RunState, event: ev.Event) -> RunState:
     return replace(state, phase=rest, seq=state.seq + 1, updated_at=event.at or state.updated_at, **facts)
 
 
-def owed(state: RunState) -> tuple[eff.Effect, ...]:
+Effects = tuple[eff.Effect, ...]
+
+
+def owed(state: RunState) -> Effects:
     """What the run waits for, in the order in which to do it. Empty: it is over, or idle."""
-    match state.phase:
-        case Phase.PERCEIVING:
-            return (eff.HydrateContext(),)
-        case Phase.REASONING:
-            return (_owed_by_reasoning(state),)
-        case Phase.DISPATCHING:
-            return (*[_execute(call) for call in planning.ready(state.calls)], *_decisions(state))
-        case Phase.AWAITING:
-            return _decisions(state)
-        case Phase.REFLECTING:
-            attempts = sum(call.attempt for call in state.calls.values())
-            return (eff.JudgeResults(turn=state.spent.turns, attempts=attempts),)
-        case Phase.RESPONDING:
-            checked = state.answer_accepted
-            return (eff.StoreOutcome() if checked else eff.CheckAnswer(turn=state.spent.turns),)
-        case Phase.IDLE | Phase.DONE | Phase.FAILED | Phase.CANCELLED:
-            return ()
-        case _:
-            assert_never(state.phase)
+    return OWED[state.phase](state)
 
 
-def _owed_by_reasoning(state: RunState) -> eff.Effect:
+def _nothing(_: RunState) -> Effects:
+    return ()
+
+
+def _context(_: RunState) -> Effects:
+    return (eff.HydrateContext(),)
+
+
+def _turn(state: RunState) -> Effects:
     limit = "" if state.limit_reached else limits.reached(state.limits, state.spent)
     if limit:
-        return eff.ConcludeAtLimit(limit=limit)
-    return eff.AskModel(turn=state.spent.turns + 1, final=bool(state.limit_reached))
+        return (eff.ConcludeAtLimit(limit=limit),)
+    return (eff.AskModel(turn=state.spent.turns + 1, final=bool(state.limit_reached)),)
 
 
-def _decisions(state: RunState) -> tuple[eff.Effect, ...]:
+def _calls(state: RunState) -> Effects:
+    return (*[_execute(call) for call in planning.ready(state.calls)], *_decisions(state))
+
+
+def _decisions(state: RunState) -> Effects:
     return tuple(
         [eff.AwaitDecision(tool_call_id=call.call.tool_call_id) for call in planning.asked(state.calls)]
     )
 
 
+def _verdict(state: RunState) -> Effects:
+    attempts = sum(call.attempt for call in state.calls.values())
+    return (eff.JudgeResults(turn=state.spent.turns, attempts=attempts),)
+
+
+def _check(state: RunState) -> Effects:
+    return (eff.StoreOutcome() if state.answer_accepted else eff.CheckAnswer(turn=state.spent.turns),)
+
+
+OWED: Mapping[Phase, Callable[[RunState], Effects]] = {
+    Phase.IDLE: _nothing,
+    Phase.PERCEIVING: _context,
+    Phase.REASONING: _turn,
+    Phase.DISPATCHING: _calls,
+    Phase.AWAITING: _decisions,
+    Phase.REFLECTING: _verdict,
+    Phase.RESPONDING: _check,
+    Phase.DONE: _nothing,
+    Phase.FAILED: _nothing,
+    Phase.CANCELLED: _nothing,
+}
+"""What each phase owes."""
+
+
 def _execute(call: planning.CallState) -> eff.Effect:
-    if call.status is CallStatus.DELEGATED:
+    if call.status is DELEGATED:
         return eff.AwaitRun(tool_call_id=call.call.tool_call_id, run_id=call.run_id)
     return eff.ExecuteTool(
         tool_call_id=call.call.tool_call_id,
         attempt=call.attempt,
         approved=call.approved,
-        interrupted=call.status is CallStatus.STARTED,
+        interrupted=call.status is STARTED,
     )
 
 
-def step(state: RunState, event: ev.Event) -> tuple[RunState, tuple[eff.Effect, ...]]:
+def step(state: RunState, event: ev.Event) -> tuple[RunState, Effects]:
     """The state after `event`, and the effects that this event causes: owed now and not owed before."""
     before = owed(state)
     after = evolve(state, event)

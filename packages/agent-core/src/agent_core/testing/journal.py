@@ -16,15 +16,15 @@ class InMemoryJournal:
     async def append(self, run_id: str, expected_seq: int, events: Sequence[Event], *, writer: str) -> int:
         """Append `events` behind event number `expected_seq`."""
         stored = self.runs.get(run_id, [])
-        if len(stored) != expected_seq:
-            raise JournalConflictError(run_id, expected_seq, len(stored))
-        if events:
+        seq = len(stored)
+        if seq != expected_seq:
+            raise JournalConflictError(run_id, expected_seq, seq)
+        if events and not seq:
             self.runs[run_id] = stored
-        stored.extend(
-            StoredEvent(run_id=run_id, seq=expected_seq + index, event=event, writer=writer)
-            for index, event in enumerate(events, start=1)
-        )
-        return len(stored)
+        for event in events:
+            seq += 1
+            stored.append(StoredEvent(run_id=run_id, seq=seq, event=event, writer=writer))
+        return seq
 
     async def read(self, run_id: str, after: int = 0) -> AsyncIterator[StoredEvent]:
         """The events of a run behind number `after`."""
