@@ -98,6 +98,17 @@ class Environments:
             raise
         return json.loads(output.splitlines()[-1])
 
+    def run_script(self, peer: Peer, *arguments: str) -> dict[str, float]:
+        """The figures that the peer's own script prints last, as a JSON object.
+
+        Raises:
+            NotMeasuredError: it could not be installed, failed or took too long.
+        """
+        self._install(peer)
+        script = str(MEASURE.with_name(f"{peer.file}.py"))
+        output = self._run([*self._uv(peer, "--offline"), "-P", script, *arguments], self._theirs)
+        return json.loads(output.splitlines()[-1])
+
     def _uv(self, peer: Peer, *options: str) -> list[str]:
         uv = shutil.which("uv")
         if uv is None:
