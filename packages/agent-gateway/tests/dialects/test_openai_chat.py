@@ -10,14 +10,27 @@ from agent_core.chat import (
     Grammar,
     JsonSchema,
     ModelRequest,
+    NamedTool,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
 )
 from agent_core.errors import ContextTooLongError, ModelError
-from agent_core.messages import FinishReason, Message, Reasoning, Text, Usage, assistant, system, user
+from agent_core.messages import (
+    File,
+    FinishReason,
+    Image,
+    Message,
+    Opaque,
+    Reasoning,
+    Text,
+    Usage,
+    assistant,
+    system,
+    user,
+)
 from agent_core.tools import ToolCall, ToolResult, ToolSpec
-from agent_gateway.compat import COMPATS, LLAMA_CPP, OPENAI
+from agent_gateway.compat import COMPATS, LLAMA_CPP, OPENAI, Thinking, Traits
 from agent_gateway.dialects.openai_chat import StreamDecoder, decode_reply, encode_request, wire_names
 from agent_gateway.errors import ConstraintUnsupportedError, ProviderRefusedError, ProviderUnavailableError
 from agent_gateway.failures import Target
@@ -365,3 +378,133 @@ class TestToolCalls:
         assert completion.finish_reason is FinishReason.TOOL_CALLS
         assert completion.message.tool_calls[0].arguments == {"a": 1}
         assert completion.message.tool_calls[0].tool_call_id
+
+
+class TestMore:
+    def test_images_and_files(self) -> None:
+        parts = (
+            Text(text="look"),
+            Image(data=b"png", detail="low"),
+            Image(url="https://h/a.png"),
+            File(data=b"%PDF", name="a.pdf"),
+            File(file_id="f"),
+            File(data=b"wave", media_type="audio/x-wav"),
+        )
+        body: Any = encode_request(ModelRequest(messages=(Message(role="user", parts=parts),)), model="m")
+        assert body["messages"][0]["content"] == [
+            {"type": "text", "text": "look"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,cG5n", "detail": "low"}},
+            {"type": "image_url", "image_url": {"url": "https://h/a.png"}},
+            {
+                "type": "file",
+                "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="},
+            },
+            {"type": "file", "file": {"file_id": "f"}},
+            {"type": "input_audio", "input_audio": {"data": "d2F2ZQ==", "format": "wav"}},
+        ]
+
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            (
+                {"tool_choice": NamedTool(name="math.add")},
+                {"tool_choice": {"type": "function", "function": {"name": "math_add"}}},
+            ),
+            ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
+            ({"top_p": 0.5, "seed": 7}, {"top_p": 0.5, "seed": 7}),
+            ({"effort": "max"}, {"reasoning_effort": "high"}),
+            ({"reasoning_tokens": 3_000}, {"reasoning_effort": "low"}),
+            ({"extra": {"service_tier": "flex"}}, {"service_tier": "flex"}),
+        ],
+    )
+    def test_settings(self, settings: dict[str, Any], expected: dict[str, Any]) -> None:
+        request = ModelRequest(messages=(user("hi"),), tools=(ADD,), **settings)
+        body = encode_request(request, model="m", traits=Traits(thinking=Thinking.EFFORT))
+        assert {name: body.get(name) for name in expected} == expected
+
+    def test_reasoning_goes_back_where_the_server_wants_it(self) -> None:
+        call = ToolCall(tool_call_id="c", name="f", arguments={}, signature="seal")
+        thought, kept = Reasoning(text="hm"), Opaque(origin="openai_chat", item={"reasoning_details": [1]})
+        request = ModelRequest(messages=(Message(role="assistant", parts=(thought, kept, call)),))
+        fields = {}
+        for server in ("openai", "deepseek", "groq", "openrouter"):
+            body: Any = encode_request(request, model="m", compat=COMPATS[server])
+            fields[server] = {*body["messages"][0]} - {"role", "content", "tool_calls"}
+            google = body["messages"][0]["tool_calls"][0]["extra_content"]["google"]
+            assert google == {"thought_signature": "seal"}
+        assert fields == {
+            "openai": set(),
+            "deepseek": {"reasoning_content"},
+            "groq": {"reasoning"},
+            "openrouter": {"reasoning", "reasoning_details"},
+        }
+        bare = ModelRequest(messages=(Message(role="assistant", parts=(call,)),))
+        body = encode_request(bare, model="m", compat=COMPATS["deepseek"])
+        assert body["messages"][0]["reasoning_content"] == ""
+
+    def test_reasoning_details_are_put_together(self) -> None:
+        piece = {"type": "reasoning.text", "index": 0}
+        _, completion = decode(
+            chunk(reasoning="h", reasoning_details=[{**piece, "text": "h"}]),
+            chunk(reasoning="m", reasoning_details=[{**piece, "text": "m"}]),
+            chunk(reasoning_details=[{**piece, "signature": "seal"}]),
+            chunk(reasoning_details=[{"type": "reasoning.encrypted", "index": 1, "data": "x"}]),
+            chunk("stop"),
+        )
+        assert completion.message.parts == (
+            Reasoning(text="hm"),
+            Opaque(
+                origin="openai_chat",
+                item={
+                    "reasoning_details": [
+                        {**piece, "text": "hm", "signature": "seal"},
+                        {"type": "reasoning.encrypted", "index": 1, "data": "x"},
+                    ]
+                },
+            ),
+        )
+
+    def test_the_seal_of_a_call(self) -> None:
+        piece = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+        sealed = {**piece, "extra_content": {"google": {"thought_signature": "seal"}}}
+        assert [call.signature for call in calls(sealed)] == ["seal"]
+
+    @pytest.mark.parametrize(
+        ("usage", "expected"),
+        [
+            ({"prompt_tokens": 3.0, "completion_tokens": 2.0}, Usage(input_tokens=3, output_tokens=2)),
+            (
+                {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2}},
+                Usage(input_tokens=3, cached_input_tokens=4, cache_write_tokens=2),
+            ),
+            (  # xAI: the thoughts are not in the completion
+                {
+                    "prompt_tokens": 5,
+                    "completion_tokens": 10,
+                    "total_tokens": 22,
+                    "completion_tokens_details": {"reasoning_tokens": 7},
+                },
+                Usage(input_tokens=5, output_tokens=10, reasoning_tokens=7),
+            ),
+            ({"prompt_tokens": 1, "cost": 0.5}, Usage(input_tokens=1, cost_usd=0.5)),
+            ({"prompt_tokens": 1, "cost": {"total": 1}}, Usage(input_tokens=1)),
+        ],
+    )
+    def test_usage_as_each_server_counts_it(self, usage: dict[str, Any], expected: Usage) -> None:
+        assert decode(chunk("stop"), {"choices": [], "usage": usage})[1].usage == expected
+        assert decode({"choices": [{"finish_reason": "stop", "usage": usage}]})[1].usage == expected
+
+    def test_an_error_beside_the_choice(self) -> None:
+        choice = {
+            "delta": {"content": ""},
+            "finish_reason": "error",
+            "error": {"code": 502, "message": "upstream"},
+        }
+        with pytest.raises(ProviderUnavailableError, match="upstream"):
+            decode({"choices": [choice]})
+
+    def test_events_without_empty_lines_between_them(self) -> None:
+        decoder = StreamDecoder(TARGET)
+        lines = [json.dumps(one).encode() for one in (chunk(content="a"), chunk(content="b"), chunk("stop"))]
+        assert decoder.feed(b"\n".join(lines)) == [TextDelta("a"), TextDelta("b")]
+        assert decoder.finish().message.text == "ab"
