@@ -80,7 +80,7 @@ async def test_a_newer_file_is_refused_untouched(path: Path) -> None:
     await (await SqliteJournal.open(path)).close()
     execute(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     before = path.read_bytes()
-    with pytest.raises(JournalVersionError, match="knows up to 1; upgrade agent-memory") as raised:
+    with pytest.raises(JournalVersionError, match="knows up to 2; upgrade agent-memory") as raised:
         await SqliteJournal.open(path)
     assert (raised.value.found, raised.value.known) == (SCHEMA_VERSION + 1, SCHEMA_VERSION)
     assert isinstance(raised.value, JournalUnavailableError)

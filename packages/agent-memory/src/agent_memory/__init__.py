@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         MemoryVersionError,
     )
     from agent_memory.journal import SqliteJournal
+    from agent_memory.journal_upkeep import JournalCheck
     from agent_memory.long_term import (
         Episode,
         Fact,
@@ -40,6 +41,7 @@ else:
             "MemoryVersionError",
         ),
         "journal": ("SqliteJournal",),
+        "journal_upkeep": ("JournalCheck",),
         "long_term": (
             "Episode",
             "Fact",
@@ -76,6 +78,7 @@ __all__ = [
     "Fact",
     "Filter",
     "Hit",
+    "JournalCheck",
     "JournalVersionError",
     "LongTermMemory",
     "MemoryStoreError",

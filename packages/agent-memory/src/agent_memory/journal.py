@@ -12,15 +12,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from agent_core import codec
 from agent_core.errors import JournalUnavailableError, RunNotFoundError
 from agent_core.events import Event
 from agent_core.ports import RunHead, StoredEvent
-from agent_memory import sqlite
+from agent_memory import journal_upkeep, sqlite
 from agent_memory.group_commit import GroupCommit
 from agent_memory.journal_file import Append, JournalFile, session_of
+from agent_memory.journal_upkeep import JournalCheck
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -144,6 +145,83 @@ class SqliteJournal:
             raise RunNotFoundError(run_id)
         session_id = session_of([codec.decode(rows[0][1])])
         await self._append(Append(new_run_id, 0, session_id, rows))
+
+    # ── upkeep ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def save_snapshot(self, run_id: str, seq: int, body: bytes) -> None:
+        """Keep the encoded state after event `seq`, so that a resume reads only what came later; a cache, no more.
+
+        Raises:
+            JournalUnavailableError: the storage failed.
+        """
+        await self._change(journal_upkeep.save_snapshot, run_id, seq, body)
+
+    async def load_snapshot(self, run_id: str) -> tuple[int, bytes] | None:
+        """The newest snapshot of a run: the number of its event, and the state after it. None: there is none.
+
+        Raises:
+            JournalUnavailableError: the file cannot be read.
+        """
+        return await self._read(journal_upkeep.load_snapshot, self._reader.connection, run_id)
+
+    async def check(self) -> JournalCheck:
+        """Look at every page and every event; takes as long as reading the file.
+
+        Raises:
+            JournalUnavailableError: the file cannot be read at all.
+        """
+        return await self._read(journal_upkeep.check, self._reader.connection)
+
+    async def prune(self, *, before: float) -> int:
+        """Remove the runs that were over before this time (seconds since the epoch); returns how many.
+
+        A run that is under way or waits for somebody is never removed, however old it is.
+
+        Raises:
+            JournalUnavailableError: the storage failed; what was removed until then is gone.
+            CodecError: an event that this agent-core does not know.
+        """
+        removed = after = 0
+        while True:
+            over, after = await self._read(
+                journal_upkeep.over_before, self._reader.connection, before, after, _HEADS_A_PAGE
+            )
+            if over:
+                removed += await self._change(journal_upkeep.delete, over)
+            if not after:
+                return removed
+
+    async def forget(self, *, session_id: str | None = None, run_ids: Sequence[str] = ()) -> int:
+        """Erase runs for good, whatever their phase: all of a session, and those named. Returns how many.
+
+        The file is written anew, so that none of their bytes stay in it.
+
+        Raises:
+            JournalUnavailableError: the storage failed, or another process is reading the file; ask again.
+        """
+        wanted = list(run_ids)
+        if session_id is not None:
+            wanted += await self._read(journal_upkeep.of_session, self._reader.connection, session_id)
+        removed = await self._change(journal_upkeep.delete, wanted)
+        await self._in_writer(journal_upkeep.scrub, self._writer.connection)
+        return removed
+
+    async def _change(
+        self, change: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        def make() -> T:
+            with sqlite.transaction(self._writer.connection):
+                return change(self._writer.connection, *args, **kwargs)
+
+        return await self._in_writer(make)
+
+    async def _in_writer(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self._check_open()
+        made = functools.partial(call, *args, **kwargs)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, made)
+        except sqlite3.Error as error:
+            raise JournalUnavailableError(str(self.path), sqlite.reason(error)) from error
 
     async def _append(self, append: Append) -> int:
         self._check_open()

@@ -15,9 +15,18 @@ from agent_core.ports import RunHead, StoredEvent
 from agent_memory import sqlite
 from agent_memory.errors import JournalVersionError
 
-SCHEMA_VERSION = 1
-"""Kept in `PRAGMA user_version`; raised when an older agent-memory could misread the file."""
+SCHEMA_VERSION = 2
+"""Kept in `PRAGMA user_version`; raised when an older agent-memory could misread the file, or would not erase all."""
 
+_SNAPSHOTS = (
+    """CREATE TABLE snapshots (
+        run_id TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+"""Since version 2."""
 _SCHEMA = (
     """CREATE TABLE runs (
         position INTEGER PRIMARY KEY, -- the order in which runs were created
@@ -35,7 +44,7 @@ _SCHEMA = (
         body BLOB NOT NULL, -- as agent_core.codec writes it
         PRIMARY KEY (run_id, seq)
     ) STRICT""",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
+    *_SNAPSHOTS,
 )
 _HEAD = "SELECT last_seq FROM runs WHERE run_id = ?"
 _INSERT_EVENT = "INSERT INTO events (run_id, seq, writer, body) VALUES (?, ?, ?, ?)"
@@ -92,6 +101,11 @@ class JournalFile:
         except (sqlite3.Error, OSError) as error:
             raise JournalUnavailableError(str(path), sqlite.reason(error)) from error
         return cls(path, connection)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The open connection."""
+        return self._connection
 
     def close(self) -> None:
         """Close the connection; the last one of a file folds the write-ahead log into it."""
@@ -171,22 +185,25 @@ def _prepare(path: Path, connection: sqlite3.Connection, *, busy_timeout_s: floa
     with sqlite.snapshot(connection):  # or another process makes the tables between the two questions
         ready = _is_ready(path, connection)
     sqlite.make_durable(connection, busy_timeout_s=busy_timeout_s)
+    connection.execute("PRAGMA secure_delete = ON")  # what retention removes is overwritten
     if ready:
         return
     with sqlite.transaction(connection):
         if not _is_ready(path, connection):  # another process may just have been faster
-            for statement in _SCHEMA:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            for statement in _SNAPSHOTS if version else _SCHEMA:
                 connection.execute(statement)
 
 
 def _is_ready(path: Path, connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there and of this version; False for an empty file and for an older version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     if version > SCHEMA_VERSION:
         raise JournalVersionError(str(path), version, SCHEMA_VERSION)
-    if tables and not (version == SCHEMA_VERSION and {"runs", "events"} <= tables):
+    if tables and not (version >= 1 and {"runs", "events"} <= tables):
         raise JournalUnavailableError(str(path), "it is a SQLite database of something else; name another")
-    return bool(tables)
+    return int(version) == SCHEMA_VERSION
 
 
 def _stored(run_id: str, seq: int, writer: str, body: bytes) -> StoredEvent:

@@ -44,6 +44,9 @@ def make_durable(connection: sqlite3.Connection, *, busy_timeout_s: float) -> No
     Raises:
         sqlite3.Error: no database, damaged, not writable, locked, or on a file system without shared memory.
     """
+    # The switch of a new file leaves a rollback journal's removal behind. EXTRA has the folder synchronised, else that
+    # journal could come back with a power cut, and its rollback would undo the switch and all that was logged since.
+    connection.execute("PRAGMA synchronous=EXTRA")
     mode = _write_ahead(connection, busy_timeout_s)
     if mode != "wal":
         raise sqlite3.OperationalError(f"its file system allows no write-ahead log (journal mode {mode})")

@@ -175,8 +175,9 @@ def get(
     """The episodes of these ids that are there and pass; the first `count` of them, in the order of `ids`."""
     where, parameters = (only or Filter()).where("e")
     kept: dict[int, Episode] = {}
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ids[start : start + _AT_ONCE]
+    size = _AT_ONCE if count is None or only is not None else count
+    for start in range(0, len(ids), size):
+        some = ids[start : start + size]
         rows = db.execute(
             f"SELECT {_COLUMNS} FROM episodes AS e WHERE id IN ({_marks(some)}){where}",  # noqa: S608
             [*some, *parameters],

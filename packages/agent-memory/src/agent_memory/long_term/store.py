@@ -221,7 +221,7 @@ class LongTermMemory:
             likeness = self._likeness.cosines(embedded, [one.id for one in passages])
         corpus = episodes.corpus(db, query.terms)
         ranked = ranking.rank(query, passages, corpus, likeness, self._weights)
-        kept = episodes.get(db, [one.id for one in ranked], only, k)
+        kept = episodes.get(db, [one.id for one in ranked], None if only == Filter() else only, k)
         scored = [one for one in ranked if one.id in kept][:k]
         return [(one, kept[one.id]) for one in scored]
 
