@@ -1,9 +1,10 @@
 import pytest
 
 from agent_core.tools import Label, ToolExample
-from agent_skills import Skill, skill
+from agent_skills import Level, Needs, Progress, Secrets, Skill, skill
 from agent_skills.errors import SkillDefinitionError
 from agent_skills.reading import PlainReader
+from agent_skills.skill import Kind
 
 
 def test_the_function_says_it_all():
@@ -21,7 +22,7 @@ def test_the_function_says_it_all():
     assert (add.spec.name, add.spec.description) == ("add", "Add two numbers.")
     assert add.spec.parameters["properties"]["a"]["description"] == "The first."
     assert (add.spec.idempotent, add.spec.timeout_s, add.spec.labels) == (False, 30.0, ())
-    assert not add.is_async
+    assert add.kind is Kind.SYNC
     assert repr(add) == "<skill add>"
 
 
@@ -40,7 +41,7 @@ def test_options_travel_into_the_spec():
         return a + 1
 
     spec = add.spec
-    assert add.is_async
+    assert add.kind is Kind.ASYNC
     assert (spec.name, spec.timeout_s, spec.idempotent, spec.answer) == (
         "other-name",
         2,
@@ -84,9 +85,14 @@ def generator(a: int):
     yield a
 
 
-async def agenerator(a: int):
+async def in_steps(a: int):
     """Do it in parts."""
+    yield Progress(text="half")
     yield a
+
+
+async def with_secrets(a: int, keys: Secrets):
+    """Do it."""
 
 
 @pytest.mark.parametrize(
@@ -97,7 +103,11 @@ async def agenerator(a: int):
         (lambda a: a, {}, "its name must be"),
         (silent, {}, "docstring"),
         (generator, {}, "generator"),
-        (agenerator, {}, "generator"),
+        (fine, {"secrets": ["key"]}, "no parameter for them"),
+        (with_secrets, {"secrets": ["K-1"]}, "no names of secrets"),
+        (fine, {"hosts": ["https://x.org"]}, "no hosts"),
+        (fine, {"concurrency": -1}, "concurrency is -1"),
+        (fine, {"level": Level.INTERPRETED}, "SANDBOX"),
         (fine, {"timeout_s": 0}, "timeout_s"),
         (fine, {"examples": [("x", {"a": "y"})]}, "its example 'x' is wrong"),
         (fine, {"examples": [("x", {"b": 1})]}, "its example 'x' is wrong"),
@@ -106,3 +116,25 @@ async def agenerator(a: int):
 def test_what_cannot_be_a_skill_is_refused(function, options, problem):
     with pytest.raises(SkillDefinitionError, match=problem):
         skill(**options)(function)
+
+
+def test_needs_are_declared_and_are_no_arguments():
+    made = skill(
+        secrets=["api_key"], hosts=["*.example.org"], concurrency=2, level=Level.SANDBOX, idempotent=True
+    )(with_secrets)
+    assert made.needs == Needs(
+        level=Level.SANDBOX, secrets=("api_key",), hosts=("*.example.org",), concurrency=2
+    )
+    assert list(made.spec.parameters["properties"]) == ["a"]
+    assert made.parameters.secrets_name == "keys"
+
+
+def test_an_async_generator_goes_in_steps_and_a_worker_finds_what_stands_at_the_top_of_a_module():
+    assert skill(in_steps).kind is Kind.STEPS
+    assert skill(in_steps).target == f"{__name__}:in_steps"
+
+    def inner(a: int) -> int:
+        """Do it."""
+        return a
+
+    assert not skill(inner).target

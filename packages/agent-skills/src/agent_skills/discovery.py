@@ -1,153 +1,96 @@
-"""Finds plugins by the entry point group `agent.skills` and registers them. A broken plugin is named and skipped.
+"""Finds plugins by the entry point group `agent.skills`. Nothing is imported, and folders that did not change are not read.
 
-Two steps with a seam between them: `find_plugins` reads metadata and imports nothing, `load_plugins` imports. pluggy's
-own loader does both at once, and one plugin that does not import ends the host.
+`importlib.metadata` would do, but it takes longer to import than all the rest of a start; what it does for us is to look
+for `*.dist-info/entry_points.txt` in the folders of the path. `plugins` registers what is found here.
 """
 
-import logging
-import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from enum import StrEnum
-from importlib.metadata import Distribution, EntryPoint, distributions
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-import msgspec
-
-from agent_skills.errors import PluginRefusedError
-from agent_skills.registry import SkillRegistry, reason_of
+from agent_skills.plugin_index import PluginEntry, PluginIndex
 
 GROUP = "agent.skills"
-
-logger = logging.getLogger(__name__)
-
-
-class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An installed plugin, not imported."""
-
-    name: str
-    """The name of the entry point: what allow and deny lists hold."""
-    target: str
-    """`module` or `module:attribute`."""
-    distribution: str
-    """Name and version of the package that brings it."""
-    problem: str = ""
-    """Why it cannot be loaded, where the metadata already say so."""
+_SUFFIXES = (".dist-info", ".egg-info")
 
 
-class PluginState(StrEnum):
-    """What became of a plugin."""
-
-    LOADED = "loaded"
-    SKIPPED = "skipped"
-    QUARANTINED = "quarantined"
-
-
-class PluginStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one plugin, and why."""
-
-    entry: PluginEntry
-    state: PluginState
-    reason: str = ""
-    skills: tuple[str, ...] = ()
-    load_s: float = 0.0
-    """Seconds that its import and its hook took."""
-
-
-def find_plugins(path: Sequence[str] | None = None) -> tuple[PluginEntry, ...]:
-    """The plugins that are installed, sorted by name; nothing is imported. `path` stands for `sys.path`."""
+def find_plugins(
+    path: Sequence[str] | None = None, *, index: PluginIndex | None = None
+) -> tuple[PluginEntry, ...]:
+    """The plugins that are installed, sorted by name. `path` stands for `sys.path`; `index` remembers what was found."""
     found: list[PluginEntry] = []
-    seen: set[str] = set()
-    for distribution in distributions() if path is None else distributions(path=list(path)):
-        entries = tuple(_entries(distribution))
-        if not entries:
-            continue
-        name = _named(distribution)
-        if name not in seen:  # what is found later on the path is shadowed, as it is for imports
-            seen.add(name)
-            found += entries
+    for folder in dict.fromkeys(sys.path if path is None else path):
+        seen = {entry.distribution.partition(" ")[0] for entry in found}
+        # What is found later on the path is shadowed, as it is for imports.
+        found += (
+            entry
+            for entry in _in_folder(folder or ".", index)
+            if entry.distribution.partition(" ")[0] not in seen
+        )
+    if index is not None:
+        index.save()
     return tuple(sorted(found, key=lambda entry: (entry.name, entry.distribution)))
 
 
-def _entries(distribution: Distribution) -> Iterator[PluginEntry]:
-    try:
-        points = [point for point in distribution.entry_points if point.group == GROUP]
-    except (ValueError, TypeError, OSError) as error:
-        if GROUP in (distribution.read_text("entry_points.txt") or ""):
-            origin, problem = (
-                _origin(distribution),
-                f"its entry_points.txt cannot be read ({type(error).__name__})",
-            )
-            yield PluginEntry(name=_named(distribution), target="", distribution=origin, problem=problem)
-        return
-    for point in points:
-        yield PluginEntry(name=point.name, target=point.value, distribution=_origin(distribution))
-
-
-def _origin(distribution: Distribution) -> str:
-    return f"{_named(distribution)} {_metadata(distribution, 'Version')}"
-
-
-def _named(distribution: Distribution) -> str:
-    return _metadata(distribution, "Name")
-
-
-def _metadata(distribution: Distribution, field: str) -> str:
-    # Not `distribution.name`: what it does where METADATA is missing changes from one Python to the next.
-    lines = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").splitlines()
-    found = (line.partition(":")[2].strip() for line in lines if line.lower().startswith(f"{field.lower()}:"))
-    return next(found, "unknown")
-
-
-def load_plugins(
-    registry: SkillRegistry,
-    entries: Iterable[PluginEntry],
-    *,
-    allow: Collection[str] | None = None,
-    deny: Collection[str] = (),
-    strict: bool = False,
-) -> tuple[PluginStatus, ...]:
-    """Import and register plugins one by one; what became of each, in the same order.
-
-    Args:
-        registry: where the plugins go.
-        entries: from `find_plugins`.
-        allow: names of the plugins that may be loaded; None allows all.
-        deny: names of plugins that may not; it wins over `allow`.
-        strict: raise for the first plugin that is broken, as is right in tests and on a developer's machine.
-
-    Raises:
-        PluginRefusedError: `strict` is set and a plugin is broken.
-    """
-    report: list[PluginStatus] = []
-    for entry in entries:
-        if entry.name in deny or (allow is not None and entry.name not in allow):
-            reason = "denied" if entry.name in deny else "not on the allow list"
-            report.append(PluginStatus(entry=entry, state=PluginState.SKIPPED, reason=reason))
+def _in_folder(folder: str, index: PluginIndex | None) -> tuple[PluginEntry, ...]:
+    known = index.entries(folder) if index is not None else None
+    if known is not None:
+        return known
+    entries: list[PluginEntry] = []
+    files: list[str] = []
+    for info in _infos(folder):
+        text = _text(info, "entry_points.txt")
+        if GROUP not in text:
             continue
-        status = _load(registry, entry)
-        if status.state is PluginState.QUARANTINED:
-            if strict:
-                raise PluginRefusedError(entry.name, status.reason)
-            logger.warning("plugin %s (%s) is left out: %s", entry.name, entry.distribution, status.reason)
-        report.append(status)
-    return tuple(report)
+        entries += _entries(info, text)
+        files.append(str(info / "entry_points.txt"))
+    if index is not None:
+        index.remember_entries(folder, tuple(entries), files)
+    return tuple(entries)
 
 
-def _load(registry: SkillRegistry, entry: PluginEntry) -> PluginStatus:
-    started = time.perf_counter()
-    reason = entry.problem
-    skills: tuple[str, ...] = ()
-    if not reason:
-        try:
-            plugin = EntryPoint(name=entry.name, value=entry.target, group=GROUP).load()
-            skills = registry.register(entry.name, plugin)
-        except PluginRefusedError as error:
-            reason = error.reason
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is imported
-            reason = f"its import failed: {reason_of(error)}"
-    return PluginStatus(
-        entry=entry,
-        state=PluginState.QUARANTINED if reason else PluginState.LOADED,
-        reason=reason,
-        skills=skills,
-        load_s=time.perf_counter() - started,
-    )
+def _infos(folder: str) -> list[Path]:
+    try:
+        with os.scandir(folder) as children:
+            names = sorted(child.name for child in children if child.name.endswith(_SUFFIXES))
+    except OSError:
+        return []
+    return [Path(folder) / name for name in names]
+
+
+def _entries(info: Path, text: str) -> Iterator[PluginEntry]:
+    distribution = _distribution(info)
+    is_ours = False
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("["):
+            is_ours = stripped == f"[{GROUP}]"
+        elif is_ours and stripped and not stripped.startswith(("#", ";")):
+            name, equals, target = (part.strip() for part in stripped.partition("="))
+            if not (name and equals and target):
+                problem = f"its entry_points.txt cannot be read at {stripped[:80]!r}"
+                named = distribution.partition(" ")[0]
+                yield PluginEntry(name=named, target="", distribution=distribution, problem=problem)
+                continue
+            # Extras behind the target, `module [extra]`, are of old times and mean nothing to us.
+            yield PluginEntry(name=name, target=target.partition("[")[0].strip(), distribution=distribution)
+
+
+def _distribution(info: Path) -> str:
+    text = _text(info, "METADATA") or _text(info, "PKG-INFO")
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        if not line:
+            break  # the description follows
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.lower(), value.strip())
+    return f"{fields.get('name', 'unknown')} {fields.get('version', 'unknown')}"
+
+
+def _text(info: Path, name: str) -> str:
+    try:
+        return (info / name).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

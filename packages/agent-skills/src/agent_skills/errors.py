@@ -8,9 +8,12 @@ SkillError                        the root, below agent_core's AgentError
 ├── SkillFailedError              raised by skills: its text is for the model
 ├── SkillTimeoutError             a skill took longer than it may
 ├── SkillBusyError                too many calls of one skill are still running
-└── UnreadableResultError         a skill returned what is no text and no JSON
+├── UnreadableResultError         a skill returned what is no text and no JSON
+├── SkillCrashedError             a skill in a worker raised what it did not mean to
+├── WorkerDiedError               the process that served a call ended, or said more than it may
+└── IsolationError                a level of isolation is missing here, or could not be entered
 
-None of the last five leaves the runner: they become results with a stable code (`agent_skills.runner`).
+None but the first three and the last leaves the runner: they become results with a stable code (`agent_skills.runner`).
 """
 
 from agent_core.errors import AgentError
@@ -105,3 +108,26 @@ class UnreadableResultError(SkillError):
         )
         self.skill = skill
         self.type_name = type_name
+
+
+class SkillCrashedError(SkillError):
+    """A skill in a worker raised what it did not mean to. The trace is for the log, not for the model."""
+
+    def __init__(self, skill: str, type_name: str, trace: str) -> None:
+        super().__init__(f"{skill} failed with an internal error ({type_name})")
+        self.skill = skill
+        self.type_name = type_name
+        self.trace = trace
+
+
+class WorkerDiedError(SkillError):
+    """The process that served a call ended before its answer, or said more than it may."""
+
+    def __init__(self, skill: str, reason: str) -> None:
+        super().__init__(f"the worker of {skill} ended without an answer ({reason})")
+        self.skill = skill
+        self.reason = reason
+
+
+class IsolationError(SkillError):
+    """A level of isolation is missing on this machine, or could not be entered; nothing ran."""

@@ -4,25 +4,35 @@ Does not look for plugins (`discovery` does) and runs no skill (`runner` does).
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import pluggy
 
 from agent_skills import hookspecs
 from agent_skills.errors import DuplicateSkillError, PluginRefusedError, SkillError
+from agent_skills.needs import Level
 from agent_skills.skill import AnySkill, Skill
 
 MAX_REASON_CHARS = 400
 """Characters of a foreign exception that a report shows."""
 
+Missing = Callable[[Level], str]
+"""Why a level is missing on this machine; empty where it is there."""
+
 
 class SkillRegistry:
     """The registered plugins and their skills. Belongs to one event loop; not for several threads at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, missing: Missing | None = None, elsewhere: bool = False) -> None:
+        """`missing` knows which levels this machine has (`Levels.missing`); without it, no sandbox is there.
+
+        `elsewhere`: this registry only describes what another process will run, so no level is asked for.
+        """
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
+        self._missing = missing or _no_sandbox
+        self._elsewhere = elsewhere
         self._plugins: dict[str, tuple[str, ...]] = {}
         self._skills: dict[str, AnySkill] = {}
         self._owners: dict[str, str] = {}
@@ -46,29 +56,44 @@ class SkillRegistry:
         """The skill of that name, or None."""
         return self._skills.get(name)
 
+    def owner(self, skill: str) -> str:
+        """The plugin that brought the skill of that name; empty where there is none."""
+        return self._owners.get(skill, "")
+
     def register(self, name: str, plugin: object) -> tuple[str, ...]:
         """Register a plugin (a module or an object with hooks) under `name`; returns the names of its skills.
 
         Raises:
             PluginRefusedError: a name that is taken, an unknown or missing hook, a hook of the wrong form, a
-                duplicate skill, or anything that the plugin raised. Nothing of the plugin stays behind.
+                duplicate skill, a level of isolation that is missing here, or anything that the plugin raised.
+                Nothing of the plugin stays behind.
         """
-        if name in self._plugins:
-            raise PluginRefusedError(name, "a plugin of this name is registered already")
+        self._assert_free(name)
         try:
             self._admit(name, plugin)
             staged = self._collect(name)
         except (Exception, SystemExit) as error:
             self._expel(name)
             raise PluginRefusedError(name, reason_of(error)) from error
-        self._plugins[name] = tuple(staged)
-        self._skills.update(staged)
-        self._owners.update(dict.fromkeys(staged, name))
-        self._revision += 1
-        return self._plugins[name]
+        return self._accept(name, staged)
+
+    def mount(self, name: str, skills: Sequence[AnySkill]) -> tuple[str, ...]:
+        """Register skills that no hook of this process brings: those of a plugin that runs elsewhere, or of a server.
+
+        Raises:
+            PluginRefusedError: a name that is taken, a duplicate skill, or a level that is missing here.
+        """
+        self._assert_free(name)
+        staged: dict[str, AnySkill] = {}
+        try:
+            for skill in skills:
+                self._stage(name, skill, staged)
+        except SkillError as error:
+            raise PluginRefusedError(name, str(error)) from error
+        return self._accept(name, staged)
 
     def unregister(self, name: str) -> None:
-        """Take a plugin and its skills away. Calls that are running go on to their end.
+        """Take a plugin and its skills away. Calls that are running go on to their end: `SkillRunner.drain` waits.
 
         Raises:
             SkillError: no plugin has that name.
@@ -81,6 +106,17 @@ class SkillRegistry:
             del self._skills[skill], self._owners[skill]
         self._expel(name)
         self._revision += 1
+
+    def _assert_free(self, name: str) -> None:
+        if name in self._plugins:
+            raise PluginRefusedError(name, "a plugin of this name is registered already")
+
+    def _accept(self, name: str, staged: Mapping[str, AnySkill]) -> tuple[str, ...]:
+        self._plugins[name] = tuple(staged)
+        self._skills.update(staged)
+        self._owners.update(dict.fromkeys(staged, name))
+        self._revision += 1
+        return self._plugins[name]
 
     def _admit(self, name: str, plugin: object) -> None:
         if inspect.isclass(plugin):
@@ -101,21 +137,35 @@ class SkillRegistry:
         def register(skill: AnySkill) -> None:
             if not is_open:
                 raise SkillError(f"plugin {name!r} called `register` after its hook had returned")
-            # Plugins are not type-checked by us, whatever the annotation says.
-            if not isinstance(skill, Skill):  # pyright: ignore[reportUnnecessaryIsInstance]
-                raise SkillError(
-                    f"`register` was given a {type(skill).__name__}; decorate the function with @skill"
-                )
-            first = self._owners.get(skill.spec.name) or (name if skill.spec.name in staged else "")
-            if first:
-                raise DuplicateSkillError(skill.spec.name, first, name)
-            staged[skill.spec.name] = skill
+            self._stage(name, skill, staged)
 
         try:
             _own_hook(self._manager, name).function(register=register)
         finally:
             is_open = False
         return staged
+
+    def _stage(self, plugin: str, skill: AnySkill, staged: dict[str, AnySkill]) -> None:
+        # Plugins are not type-checked by us, whatever the annotation says.
+        if not isinstance(skill, Skill):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SkillError(
+                f"`register` was given a {type(skill).__name__}; decorate the function with @skill"
+            )
+        name = skill.spec.name
+        first = self._owners.get(name) or (plugin if name in staged else "")
+        if first:
+            raise DuplicateSkillError(name, first, plugin)
+        if not self._elsewhere and skill.needs.level > Level.IN_PROCESS:
+            self._assert_level(skill)
+        staged[name] = skill
+
+    def _assert_level(self, skill: AnySkill) -> None:
+        name, level = skill.spec.name, skill.needs.level
+        if skill.home is None and not skill.target:
+            raise SkillError(f"no worker can import {name!r}: define it at the top of a module")
+        missing = self._missing(level)
+        if missing:
+            raise SkillError(f"{name!r} needs the level {level.name}, which is not here: {missing}")
 
     def _expel(self, name: str) -> None:
         if self._manager.has_plugin(name):
@@ -127,6 +177,10 @@ def _own_hook(manager: pluggy.PluginManager, plugin: str) -> pluggy.HookImpl:
         if hook.plugin_name == plugin:
             return hook
     raise SkillError("it has no hook `register_skills`; mark the function with @hookimpl")
+
+
+def _no_sandbox(level: Level) -> str:
+    return "" if level < Level.SANDBOX else "nobody looked what this machine has: pass levels=await probe()"
 
 
 def reason_of(error: BaseException) -> str:

@@ -16,10 +16,12 @@ from msgspec import UNSET, UnsetType
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext
 from agent_skills.errors import InvalidArgumentsError, SkillDefinitionError
+from agent_skills.secrets import Secrets
 
 _REFERENCE = "#/$defs/"
 _REFERENCES = re.compile(r'"\$ref":"#/\$defs/([^"]+)"')
 _NOISE = frozenset({"title", "default", "discriminator"})
+_GIVEN = (ToolContext, Secrets)
 _PARAMETER_KINDS = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -34,9 +36,11 @@ class Parameters:
                 has no schema; or a description of a parameter that does not exist.
         """
         signature = _read_signature(function, name)
-        self.context_name = signature.context_name
+        self.context_name = signature.given.get(ToolContext, "")
         """The parameter that wants the `ToolContext`, or empty."""
-        unknown = set(descriptions) - set(signature.fields) - {signature.context_name}
+        self.secrets_name = signature.given.get(Secrets, "")
+        """The parameter that wants the `Secrets`, or empty."""
+        unknown = set(descriptions) - set(signature.fields) - set(signature.given.values())
         if unknown:
             raise SkillDefinitionError(
                 name, f"its docstring describes {sorted(unknown)}, which it does not take"
@@ -77,7 +81,8 @@ class Parameters:
 class _Signature(NamedTuple):
     fields: dict[str, Any]
     optional: frozenset[str]
-    context_name: str
+    given: dict[type, str]
+    """What the runner fills in: the type, and the name of the parameter."""
 
 
 def _read_signature(function: Callable[..., object], name: str) -> _Signature:
@@ -87,19 +92,19 @@ def _read_signature(function: Callable[..., object], name: str) -> _Signature:
         raise SkillDefinitionError(name, f"its annotations cannot be read: {error}") from error
     fields: dict[str, Any] = {}
     optional: set[str] = set()
-    context_name = ""
+    given: dict[type, str] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in _PARAMETER_KINDS:
             raise SkillDefinitionError(name, f"parameter {parameter} is not a plain named one")
         if parameter.name not in hints:
             raise SkillDefinitionError(name, f"parameter {parameter.name!r} has no type annotation")
-        if hints[parameter.name] is ToolContext:
-            context_name = parameter.name
+        if hints[parameter.name] in _GIVEN:
+            given[hints[parameter.name]] = parameter.name
             continue
         fields[parameter.name] = hints[parameter.name]
         if parameter.default is not inspect.Parameter.empty:
             optional.add(parameter.name)
-    return _Signature(fields, frozenset(optional), context_name)
+    return _Signature(fields, frozenset(optional), given)
 
 
 def _build(

@@ -6,14 +6,17 @@ Runs nothing: `runner` does.
 import inspect
 import re
 from collections.abc import Callable, Iterable
-from typing import Generic, ParamSpec, TypeAlias, TypeVar, overload
+from enum import Enum
+from typing import Generic, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from agent_core.json_types import JsonObject
 from agent_core.tools import Label, ToolExample, ToolSpec
 from agent_skills.docstrings import Documentation, read_docstring
 from agent_skills.errors import InvalidArgumentsError, SkillDefinitionError
+from agent_skills.needs import NOTHING, Level, Needs
 from agent_skills.reading import Choices, PlainReader, Reader
 from agent_skills.schema import Parameters
+from agent_skills.secrets import is_secret_name
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -22,19 +25,83 @@ Examples: TypeAlias = Iterable[tuple[str, JsonObject]]
 """Utterances of people, each with the arguments that it should lead to."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")  # what every provider accepts as the name of a tool
+_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*")
+
+
+class Home(NamedTuple):
+    """The plugin that a worker loads to serve a skill."""
+
+    plugin: str
+    target: str
+    """`module` or `module:attribute`, as in an entry point."""
+
+
+class Kind(Enum):
+    """How a function is called."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+    STEPS = "steps"
+    """An async generator: it yields `Progress`, and last its result."""
+
+
+class Checked(Protocol):
+    """What a skill must know of its arguments: `Parameters` from a signature, `Declared` from a schema."""
+
+    @property
+    def context_name(self) -> str:
+        """The parameter that wants the `ToolContext`, or empty."""
+        ...
+
+    @property
+    def secrets_name(self) -> str:
+        """The parameter that wants the `Secrets`, or empty."""
+        ...
+
+    def parse(self, arguments: JsonObject) -> dict[str, object]:
+        """The arguments as keyword arguments. Raises `InvalidArgumentsError`."""
+        ...
+
+
+class Declared:
+    """Arguments that are checked elsewhere, by whoever serves the skill: a worker, another server."""
+
+    context_name = ""
+    secrets_name = ""
+
+    def parse(self, arguments: JsonObject) -> dict[str, object]:
+        """As they are."""
+        return dict(arguments)
 
 
 class Skill(Generic[P, R_co]):
     """A skill. Calling it calls the function, so a module that defines skills is tested like any other."""
 
     def __init__(
-        self, function: Callable[P, R_co], spec: ToolSpec, parameters: Parameters, reader: Reader
+        self,
+        function: Callable[P, R_co],
+        spec: ToolSpec,
+        parameters: Checked,
+        reader: Reader,
+        *,
+        needs: Needs = NOTHING,
+        home: Home | None = None,
     ) -> None:
+        """`home` is the plugin that a worker has to load for it; None: the function is this one."""
+        self.home = home
         self.function = function
         self.spec = spec
         self.parameters = parameters
         self.reader = reader
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.needs = needs
+        self.kind = _kind(function)
+
+    @property
+    def target(self) -> str:
+        """Where a worker finds it: `module:name`; empty where it cannot, as it was made inside a function."""
+        module = getattr(self.function, "__module__", "")
+        name = getattr(self.function, "__qualname__", "<")
+        return "" if "<" in name or "." in name or module == "__main__" else f"{module}:{name}"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function itself: nothing is validated, no deadline is set."""
@@ -45,6 +112,12 @@ class Skill(Generic[P, R_co]):
 
 
 AnySkill: TypeAlias = Skill[..., object]
+
+
+def _kind(function: Callable[..., object]) -> Kind:
+    if inspect.isasyncgenfunction(function):
+        return Kind.STEPS
+    return Kind.ASYNC if inspect.iscoroutinefunction(function) else Kind.SYNC
 
 
 @overload
@@ -62,6 +135,10 @@ def skill(
     answer: str = ...,
     choices: Choices | None = ...,
     reader: Reader | None = ...,
+    level: Level = ...,
+    secrets: Iterable[str] = ...,
+    hosts: Iterable[str] = ...,
+    concurrency: int = ...,
 ) -> Callable[[Callable[P, R_co]], Skill[P, R_co]]: ...
 
 
@@ -77,12 +154,16 @@ def skill(
     answer: str = "",
     choices: Choices | None = None,
     reader: Reader | None = None,
+    level: Level = Level.IN_PROCESS,
+    secrets: Iterable[str] = (),
+    hosts: Iterable[str] = (),
+    concurrency: int = 0,
 ) -> Skill[P, R_co] | Callable[[Callable[P, R_co]], Skill[P, R_co]]:
-    """Make a skill of a typed function, sync or async.
+    """Make a skill of a typed function: sync, async, or an async generator that yields `Progress` and last its result.
 
     The docstring is the description; arguments are described in its `Args:` section or by
-    `Annotated[int, msgspec.Meta(description=...)]`. A parameter annotated `ToolContext` is filled in by the runner.
-    A sync function runs in a worker thread, so it may block; an async function must not.
+    `Annotated[int, msgspec.Meta(description=...)]`. Parameters annotated `ToolContext` or `Secrets` are filled in by the
+    runner. A sync function runs in a worker thread, so it may block; an async function must not.
 
     Args:
         function: the function, where there are no parentheses.
@@ -94,30 +175,53 @@ def skill(
         answer: how a weak model's answer is put together: a `str.format` template over the arguments and `result`.
         choices: reads the values that arguments may take out of a request; see `Choices`.
         reader: reads more than choices, and prepares the examples; see `Reader`. It goes before `choices`.
+        level: the least wall that is to be around it; see `Level`.
+        secrets: names of the secrets that it is given; lower case, digits and `_`.
+        hosts: the hosts that it talks to, such as `api.example.org` or `*.example.org`.
+        concurrency: calls that may run at once; 0: as many as the host allows.
 
     Raises:
         SkillDefinitionError: the function cannot be a skill; the message says what to change.
     """
+    options = _Options(name, tuple(labels), idempotent, timeout_s, answer)
+    needs = Needs(level=level, secrets=tuple(secrets), hosts=tuple(hosts), concurrency=concurrency)
 
     def decorate(function: Callable[P, R_co]) -> Skill[P, R_co]:
-        tool, documentation = _check(function, name or getattr(function, "__name__", ""), timeout_s)
-        parameters = Parameters(function, documentation.arguments, tool)
-        spec = ToolSpec(
-            name=tool,
-            description=documentation.description,
-            parameters=parameters.schema,
-            examples=_read_examples(examples, parameters, tool),
-            labels=tuple(labels),
-            idempotent=idempotent,
-            timeout_s=timeout_s,
-            answer=answer,
-        )
-        return Skill(function, spec, parameters, reader or PlainReader(choices))
+        return _made(function, options, examples, reader or PlainReader(choices), needs)
 
     return decorate if function is None else decorate(function)
 
 
-def _check(function: Callable[..., object], name: str, timeout_s: float) -> tuple[str, Documentation]:
+class _Options(NamedTuple):
+    name: str
+    labels: tuple[Label, ...]
+    idempotent: bool
+    timeout_s: float
+    answer: str
+
+
+def _made(
+    function: Callable[P, R_co], options: _Options, examples: Examples, reader: Reader, needs: Needs
+) -> Skill[P, R_co]:
+    tool = options.name or getattr(function, "__name__", "")
+    documentation = _check(function, tool, options.timeout_s)
+    parameters = Parameters(function, documentation.arguments, tool)
+    spec = ToolSpec(
+        name=tool,
+        description=documentation.description,
+        parameters=parameters.schema,
+        examples=_read_examples(examples, parameters, tool),
+        labels=options.labels,
+        idempotent=options.idempotent,
+        timeout_s=options.timeout_s,
+        answer=options.answer,
+    )
+    made = Skill(function, spec, parameters, reader, needs=needs)
+    _check_needs(made)
+    return made
+
+
+def _check(function: Callable[..., object], name: str, timeout_s: float) -> Documentation:
     documentation = read_docstring(inspect.getdoc(function))
     if not _NAME.fullmatch(name):
         raise SkillDefinitionError(
@@ -125,11 +229,35 @@ def _check(function: Callable[..., object], name: str, timeout_s: float) -> tupl
         )
     if not documentation.description:
         raise SkillDefinitionError(name, "it has no docstring; a model chooses by its description")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise SkillDefinitionError(name, "it is a generator; return the whole result instead")
+    if inspect.isgeneratorfunction(function):
+        raise SkillDefinitionError(
+            name, "it is a generator; return the whole result, or make it async to yield `Progress`"
+        )
     if not timeout_s > 0:
         raise SkillDefinitionError(name, f"timeout_s is {timeout_s}; it must be above 0 seconds")
-    return name, documentation
+    return documentation
+
+
+def _check_needs(made: AnySkill) -> None:
+    name, needs = made.spec.name, made.needs
+    wrong = [secret for secret in needs.secrets if not is_secret_name(secret)]
+    if wrong:
+        raise SkillDefinitionError(name, f"{wrong} are no names of secrets: use lower case, digits and `_`")
+    if needs.secrets and not made.parameters.secrets_name:
+        raise SkillDefinitionError(
+            name, "it wants secrets and has no parameter for them; annotate one `Secrets`"
+        )
+    strange = [host for host in needs.hosts if not _HOST.fullmatch(host)]
+    if strange:
+        raise SkillDefinitionError(
+            name, f"{strange} are no hosts; write `api.example.org` or `*.example.org`"
+        )
+    if needs.concurrency < 0:
+        raise SkillDefinitionError(name, f"concurrency is {needs.concurrency}; it must be 0 or more")
+    if needs.level is Level.INTERPRETED:
+        raise SkillDefinitionError(
+            name, "level INTERPRETED is for snippets and components, see `isolation.monty`; use SANDBOX"
+        )
 
 
 def _read_examples(examples: Examples, parameters: Parameters, name: str) -> tuple[ToolExample, ...]:

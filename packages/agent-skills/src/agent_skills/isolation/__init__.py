@@ -1,1 +1,1 @@
-"""How far a skill is kept from the rest: one isolation level a file."""
+"""Where a skill runs, one level of isolation a file: see `levels`."""

@@ -5,19 +5,22 @@ and what it returns is dropped; how many may pile up is bounded.
 """
 
 import asyncio
+import contextlib
 import functools
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar, cast
 
 import anyio
 import anyio.to_thread
 
 from agent_skills.errors import SkillBusyError, SkillFailedError, SkillTimeoutError
-from agent_skills.skill import AnySkill
+from agent_skills.progress import Progress
+from agent_skills.skill import AnySkill, Kind
 
 T = TypeVar("T")
+OnStep = Callable[[Progress], None]
 
 MAX_THREADS = 32
 """Worker threads of all skills together; further calls wait, and their deadline runs."""
@@ -33,8 +36,10 @@ class InProcess:
         self._lock = threading.Lock()
         self._running: Counter[str] = Counter()
 
-    async def call(self, skill: AnySkill, arguments: dict[str, object]) -> object:
-        """Call a skill with arguments that are valid; returns what it returned.
+    async def call(
+        self, skill: AnySkill, arguments: dict[str, object], on_step: OnStep | None = None
+    ) -> object:
+        """Call a skill with arguments that are valid; returns what it returned. `on_step` is told how far it is.
 
         Raises:
             SkillTimeoutError: it took longer than `skill.spec.timeout_s`.
@@ -43,9 +48,12 @@ class InProcess:
             Exception: whatever the skill raised.
         """
         with anyio.move_on_after(skill.spec.timeout_s):
-            if skill.is_async:
+            if skill.kind is not Kind.SYNC:
+                made = skill.function(**arguments)
                 try:
-                    return await cast("Awaitable[object]", skill.function(**arguments))
+                    if skill.kind is Kind.STEPS:
+                        return await last_of(cast("AsyncGenerator[object]", made), on_step)
+                    return await cast("Awaitable[object]", made)
                 except asyncio.CancelledError:
                     if _is_cancelled():
                         raise
@@ -75,6 +83,18 @@ class InProcess:
         finally:
             with self._lock:
                 self._running[name] -= 1
+
+
+async def last_of(steps: AsyncGenerator[object], on_step: OnStep | None) -> object:
+    """The result of an async generator: the last that it yields and that is no `Progress`; None where there is none."""
+    result: object = None
+    async with contextlib.aclosing(steps):
+        async for step in steps:
+            if not isinstance(step, Progress):
+                result = step
+            elif on_step is not None:
+                on_step(step)
+    return result
 
 
 def _is_cancelled() -> bool:

@@ -1,0 +1,124 @@
+"""Level 3 for snippets: Monty, an interpreter of a part of Python with no way out but the functions that it is given.
+
+For what a model wrote. It runs in a process of Monty's own, which is replaced when it crashes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+
+from agent_skills.errors import IsolationError, SkillFailedError, SkillTimeoutError
+from agent_skills.isolation.sandbox import MEBIBYTE
+
+if TYPE_CHECKING:
+    from pydantic_monty import AsyncMonty, ResourceLimits
+
+Function = Callable[..., Awaitable[object]]
+"""What a snippet may call, with `await`."""
+_GRACE_S = 0.5
+
+
+class SnippetLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one snippet may use."""
+
+    run_s: float = 5.0
+    """Seconds that it may compute, without those that it waits for functions."""
+    timeout_s: float = 60.0
+    """Seconds altogether."""
+    memory_bytes: int = 64 * MEBIBYTE
+    output_bytes: int = 100_000
+    calls: int = 100
+    """Calls of functions."""
+    depth: int = 200
+    """Calls within calls."""
+
+
+class Snippet(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a snippet."""
+
+    value: object
+    """The value of its last expression."""
+    output: str
+    """What it printed."""
+
+
+class MontyInterpreter:
+    """Runs snippets, each in a session of its own. Belongs to one event loop."""
+
+    def __init__(self, limits: SnippetLimits | None = None, *, size: int = 4) -> None:
+        """`size` is how many snippets may run at once; further ones wait."""
+        self._limits = limits or SnippetLimits()
+        self._size = size
+        self._pool: AsyncMonty | None = None
+        self._lock = asyncio.Lock()
+
+    async def run(
+        self,
+        code: str,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        functions: Mapping[str, Function] | None = None,
+    ) -> Snippet:
+        """Run one snippet; `inputs` are its variables, `functions` what it may call.
+
+        Raises:
+            SkillFailedError: the snippet is wrong, failed, or used more than it may; the text is for the model.
+            SkillTimeoutError: it took longer than `timeout_s`.
+            IsolationError: Monty is not installed.
+        """
+        pool = self._pool or await self._open()
+        from pydantic_monty import CollectString, MontyError  # noqa: PLC0415 - an extra; 50 ms at its first import
+
+        limits: ResourceLimits = {
+            "max_feed_duration_secs": self._limits.run_s,
+            "max_memory": self._limits.memory_bytes,
+            "max_recursion_depth": self._limits.depth,
+            "max_suspensions": self._limits.calls,
+            "max_total_sleep_secs": self._limits.run_s,
+        }
+        printed = CollectString(self._limits.output_bytes)
+        try:
+            async with asyncio.timeout(self._limits.timeout_s), pool.checkout(limits=limits) as session:
+                value = cast(
+                    "object",
+                    await session.feed_run(
+                        code,
+                        inputs=dict(inputs or {}),
+                        external_lookup=dict(functions or {}),
+                        print_callback=printed,
+                    ),
+                )
+        except MontyError as error:
+            raise SkillFailedError(_words(error, printed.output), code="snippet_failed") from error
+        except TimeoutError:
+            raise SkillTimeoutError("the snippet", self._limits.timeout_s) from None
+        return Snippet(value=value, output=printed.output)
+
+    async def _open(self) -> "AsyncMonty":
+        try:
+            from pydantic_monty import AsyncMonty  # noqa: PLC0415 - see above
+        except ImportError:
+            raise IsolationError(
+                "Monty is not installed: install agent-skills[monty], or pydantic-monty"
+            ) from None
+        async with self._lock:
+            if self._pool is None:
+                pool = AsyncMonty(max_processes=self._size, feed_duration_limit_grace=_GRACE_S)
+                await pool.__aenter__()
+                self._pool = pool
+        return self._pool
+
+    async def aclose(self) -> None:
+        """End the processes; may be called twice."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.__aexit__(None, None, None)
+
+
+def _words(error: Exception, printed: str) -> str:
+    """Why it failed, with its own lines, and what it printed before."""
+    display = getattr(error, "display", None)
+    text = str(display()) if callable(display) else str(error)
+    return f"{text.strip()}\nIt had printed:\n{printed}" if printed else text.strip()

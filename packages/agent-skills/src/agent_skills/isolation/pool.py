@@ -1,0 +1,184 @@
+"""Workers of one kind, kept warm: a call takes a free one, waits for one, or is refused. Belongs to one event loop.
+
+A worker that dies is not missed: the next call starts another. With `calls_per_worker=1` nothing that a call did is there
+for the next one, and a fresh worker is started ahead of need.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from agent_skills.errors import SkillBusyError, SkillTimeoutError
+from agent_skills.isolation.launching import Launch
+from agent_skills.isolation.process import Message, OnProgress, WorkerProcess
+
+MAX_WAITING = 64
+"""Calls that may wait for a worker; further ones are refused."""
+LOADING_TIMEOUT_S = 30.0
+"""Seconds that a worker may take for its first question: the import of a plugin."""
+
+
+class WorkerPool:
+    """Up to `size` workers."""
+
+    def __init__(
+        self,
+        name: str,
+        launch: Callable[[], Launch],
+        *,
+        first: Message | None = None,
+        size: int = 1,
+        calls_per_worker: int = 0,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        """`launch` says how one is started, anew for each; `first` is what each is asked before any call.
+
+        `calls_per_worker` is how many calls one serves before it is replaced; 0: any number.
+        """
+        self.name = name
+        self._launch = launch
+        self._first = first
+        self._size = size
+        self._calls_per_worker = calls_per_worker
+        self._max_waiting = max_waiting
+        self._idle: deque[WorkerProcess] = deque()
+        self._busy: set[WorkerProcess] = set()
+        self._ending: set[WorkerProcess] = set()
+        self._starting = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loaded: Message = {}
+        self._closed = False
+
+    @property
+    def workers(self) -> int:
+        """How many are running or starting."""
+        return len(self._idle) + len(self._busy) + self._starting
+
+    async def ask(
+        self, message: Message, *, name: str, timeout_s: float, on_progress: OnProgress | None = None
+    ) -> Message:
+        """One call, by the first worker that is free. Waiting for one counts towards the deadline; starting one does not.
+
+        Raises:
+            SkillTimeoutError: it did not end in time; its worker is dead.
+            SkillBusyError: too many calls are waiting.
+            WorkerDiedError: its worker ended without an answer.
+            IsolationError: no worker could be started.
+        """
+        worker = self._take()
+        if worker is None:
+            began = asyncio.get_running_loop().time()
+            worker = await self._wait(name, timeout_s)
+            timeout_s -= asyncio.get_running_loop().time() - began
+        if not isinstance(worker, WorkerProcess):
+            worker = await self._start()
+        self._busy.add(worker)
+        try:
+            return await worker.ask(message, timeout_s=timeout_s, on_progress=on_progress)
+        finally:
+            self._busy.discard(worker)
+            self._give_back(worker)
+
+    async def load(self) -> Message:
+        """What a worker answers to the first question: one is started where none is warm.
+
+        Raises:
+            IsolationError, WorkerDiedError, SkillTimeoutError: there is no answer.
+        """
+        worker = await self._start()
+        self._give_back(worker)
+        return self._loaded
+
+    def _take(self) -> "WorkerProcess | bool | None":
+        """A warm worker; True: one may be started; None: wait."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive:
+                return worker
+        return True if self.workers < self._size else None
+
+    async def _wait(self, name: str, timeout_s: float) -> "WorkerProcess | bool":
+        if len(self._waiting) >= self._max_waiting:
+            raise SkillBusyError(name, self._size + len(self._waiting))
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (worker := self._take()) is None:
+                    turn = asyncio.get_running_loop().create_future()
+                    self._waiting.append(turn)
+                    try:
+                        await turn
+                    finally:
+                        if turn in self._waiting:
+                            self._waiting.remove(turn)
+        except TimeoutError:
+            self._wake()
+            raise SkillTimeoutError(name, timeout_s) from None
+        except asyncio.CancelledError:
+            self._wake()  # the turn may have been given to us just now
+            raise
+        return worker
+
+    async def _start(self) -> WorkerProcess:
+        self._starting += 1
+        try:
+            worker = await WorkerProcess.start(self.name, self._launch())
+            await self._ask_first(worker)
+        except BaseException:
+            self._wake()
+            raise
+        finally:
+            self._starting -= 1
+        return worker
+
+    async def _ask_first(self, worker: WorkerProcess) -> None:
+        if self._first is None:
+            return
+        try:
+            self._loaded = await worker.ask(self._first, timeout_s=LOADING_TIMEOUT_S)
+        except BaseException:
+            await worker.aclose()
+            raise
+        worker.calls = 0
+
+    def _give_back(self, worker: WorkerProcess) -> None:
+        if self._closed or (self._calls_per_worker and worker.calls >= self._calls_per_worker):
+            worker.kill()
+        if worker.is_alive:
+            self._idle.append(worker)
+            self._wake()
+            return
+        self._ending = {one for one in self._ending if not one.is_gone} | {worker}
+        if self._calls_per_worker and not self._closed and not self._idle and self.workers < self._size:
+            self._ahead()
+        self._wake()
+
+    def _ahead(self) -> None:
+        """Start one before it is needed."""
+
+        async def start() -> None:
+            try:
+                self._give_back(await self._start())
+            except Exception:  # noqa: BLE001 - the call that needs one finds out, and says so
+                return
+
+        task = asyncio.get_running_loop().create_task(start())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _wake(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    async def aclose(self) -> None:
+        """Kill all workers and wait until they are gone; calls that are running end with `WorkerDiedError`."""
+        self._closed = True
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        workers = [*self._idle, *self._busy, *self._ending]
+        self._idle.clear()
+        await asyncio.gather(*(worker.aclose() for worker in workers))

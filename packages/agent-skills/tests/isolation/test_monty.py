@@ -1,0 +1,87 @@
+"""Snippets in Monty: what works, and twelve ways out that do not."""
+
+import contextlib
+
+import pytest
+
+from agent_skills.errors import SkillFailedError, SkillTimeoutError
+from agent_skills.isolation.monty import MontyInterpreter, SnippetLimits
+
+pytest.importorskip("pydantic_monty")
+
+
+@pytest.fixture
+async def interpreter():
+    limits = SnippetLimits(run_s=0.3, timeout_s=5, memory_bytes=16 << 20, output_bytes=10_000)
+    one = MontyInterpreter(limits, size=2)
+    yield one
+    await one.aclose()
+    await one.aclose()
+
+
+async def test_a_snippet_has_a_value_and_an_output(interpreter):
+    ran = await interpreter.run(
+        "import json\nprint('hi')\njson.loads(text)['a'] + 1", inputs={"text": '{"a": 1}'}
+    )
+    assert (ran.value, ran.output) == (2, "hi\n")
+    assert (await interpreter.run("1")).output == ""  # nothing stays from one to the next
+    with pytest.raises(SkillFailedError, match="NameError"):
+        await interpreter.run("text")
+
+
+async def test_a_snippet_calls_what_it_is_given(interpreter):
+    async def add(a, b=1):
+        return a + b
+
+    ran = await interpreter.run("x = await add(1)\nawait add(x, b=5)", functions={"add": add})
+    assert ran.value == 7
+
+    async def fail():
+        raise ValueError("not today")
+
+    with pytest.raises(SkillFailedError, match="not today"):
+        await interpreter.run("await fail()", functions={"fail": fail})
+    assert (
+        await interpreter.run(
+            "try:\n    await fail()\nexcept ValueError:\n    x = 3\nx", functions={"fail": fail}
+        )
+    ).value == 3
+
+
+@pytest.mark.parametrize("code", ["1 +", "1 / 0", "nothing"])
+async def test_a_wrong_snippet_comes_back_with_its_line(interpreter, code):
+    with pytest.raises(SkillFailedError) as caught:
+        await interpreter.run(f"print('before')\n{code}")
+    assert caught.value.code == "snippet_failed"
+    assert "line 2" in str(caught.value)
+
+
+ESCAPES = {
+    "home": "open('/etc/passwd').read()",
+    "write outside": "open('/tmp/agent-test-new', 'w').write('x')",
+    "network": "import socket\nsocket.create_connection(('127.0.0.1', 22))",
+    "unix socket": "import socket\nsocket.socket(socket.AF_UNIX).connect('/run/x')",
+    "trace": "import ctypes\nctypes.CDLL(None).ptrace(16, 1)",
+    "fork bomb": "import os\nwhile True:\n    os.fork()",
+    "memory": "x = []\nwhile True:\n    x.append('a' * 1000000)",
+    "endless loop": "while True:\n    pass",
+    "inherited descriptor": "import os\nos.read(3, 10)",
+    "environment": "import os\nos.environ['PATH']",
+    "proc": "open('/proc/1/environ').read()",
+    "nested namespaces": "import os\nos.unshare(0x10000000)",
+    "classes": "().__class__.__base__.__subclasses__()",
+    "depth": "def f():\n    return f()\nf()",
+    "program": "import subprocess\nsubprocess.run(['id'])",
+}
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+async def test_no_snippet_gets_out(interpreter, name):
+    with pytest.raises((SkillFailedError, SkillTimeoutError)):
+        await interpreter.run(ESCAPES[name])
+    assert (await interpreter.run("40 + 2")).value == 42
+
+
+async def test_a_flood_of_output_ends_the_snippet(interpreter):
+    with pytest.raises(SkillFailedError), contextlib.suppress(SkillTimeoutError):
+        await interpreter.run("while True:\n    print('x' * 1000)")
