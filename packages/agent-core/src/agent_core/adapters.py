@@ -8,7 +8,7 @@ import msgspec
 from agent_core import events as ev
 from agent_core.agents import SubAgent
 from agent_core.policy import Policy
-from agent_core.ports import ChatModel, Clock, Critic, Ids, Journal, Memory, Observer, ToolRunner
+from agent_core.ports import ChatModel, Clock, Critic, Ids, Journal, Memory, Observer, Snapshots, ToolRunner
 from agent_core.reflexion import DEFAULT, AnswerCheck, Reflexion
 from agent_core.state import RunState
 
@@ -43,5 +43,6 @@ class Adapters(msgspec.Struct, frozen=True, kw_only=True):
     answer_check: AnswerCheck | None = None
     agents: Mapping[str, SubAgent] = {}
     """The sub-agents, by name; each is offered to the model as a tool."""
+    snapshots: Snapshots | None = None
     delegation: Delegation | None = None
     """There where there are sub-agents."""

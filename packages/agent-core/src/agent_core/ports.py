@@ -207,6 +207,29 @@ class Journal(Protocol):
         ...
 
 
+class Snapshots(Protocol):
+    """Keeps the states of long runs beside a journal, so that none is folded from its first event again.
+
+    A shortcut and never the truth: whatever is kept may be lost, and a runner works without.
+    """
+
+    async def save_snapshot(self, run_id: str, seq: int, body: bytes) -> None:
+        """Keep `body`, the state after event number `seq`, in the place of an earlier one of that run.
+
+        Raises:
+            JournalUnavailableError: the storage failed; what was kept before may still be there.
+        """
+        ...
+
+    async def load_snapshot(self, run_id: str) -> bytes | None:
+        """The latest snapshot of a run; None: there is none.
+
+        Raises:
+            JournalUnavailableError: the storage failed.
+        """
+        ...
+
+
 class Observer(Protocol):
     """Watches runs. Called in the runner's task, so it must return at once; what it raises ends the drive."""
 

@@ -7,20 +7,37 @@ from itertools import count
 import anyio
 from msgspec.structs import replace
 
-from agent_core import dispatch, forking
+from agent_core import dispatch, forking, snapshot
 from agent_core import events as ev
 from agent_core.adapters import Adapters
 from agent_core.agents import Forgetful, SubAgent
 from agent_core.chat import Delta
 from agent_core.divergence import Divergence
 from agent_core.drive import Drive
-from agent_core.errors import ConfigurationError, IllegalEventError, JournalConflictError, RunNotFoundError
+from agent_core.errors import (
+    ConfigurationError,
+    IllegalEventError,
+    JournalConflictError,
+    JournalUnavailableError,
+    RunNotFoundError,
+)
 from agent_core.feed import Feed
 from agent_core.json_types import JsonObject
 from agent_core.limits import Limits
 from agent_core.messages import Message, user
 from agent_core.policy import Policy, Rules
-from agent_core.ports import ChatModel, Clock, Critic, Ids, Journal, Memory, Observer, StoredEvent, ToolRunner
+from agent_core.ports import (
+    ChatModel,
+    Clock,
+    Critic,
+    Ids,
+    Journal,
+    Memory,
+    Observer,
+    Snapshots,
+    StoredEvent,
+    ToolRunner,
+)
 from agent_core.reflexion import DEFAULT, AnswerCheck, Reflexion
 from agent_core.sessions import SessionOrder
 from agent_core.state import RunState
@@ -48,13 +65,15 @@ class Runner:
         critic: Critic | None = None,
         answer_check: AnswerCheck | None = None,
         agents: Sequence[SubAgent] = (),
+        snapshots: Snapshots | None = None,
     ) -> None:
         """Bring the ports together.
 
         With `planning` the model is offered the tool `plan` (see `proposal`). `reflexion` says how strictly results and
         answers are looked at, `escalate` whether a person can be asked about a result; else the run ends with a last
         turn. A `critic` looks at what the rules let pass. `answer_check` holds answers against the schema of their run;
-        without it they must only be JSON. `agents` are offered to the model as tools (see `agents`).
+        without it they must only be JSON. `agents` are offered to the model as tools (see `agents`). With `snapshots`
+        (a journal may be both) a long run is not folded from its first event each time.
 
         Raises:
             ConfigurationError: two sub-agents have the same name.
@@ -74,6 +93,7 @@ class Runner:
             critic=critic,
             answer_check=answer_check,
             agents=_by_name(agents),
+            snapshots=snapshots,
             delegation=self,
         )
         self._driven: dict[str, set[Drive]] = {}
@@ -149,12 +169,24 @@ class Runner:
         Raises:
             RunNotFoundError: the journal knows no such run.
         """
-        state = RunState(run_id=run_id)
-        async for stored in self.adapters.journal.read(run_id):
+        state = await self._snapshot(run_id) or RunState(run_id=run_id)
+        async for stored in self.adapters.journal.read(run_id, after=state.seq):
             state = evolve(state, stored.event)
         if state.seq == 0:
             raise RunNotFoundError(run_id)
         return state
+
+    async def _snapshot(self, run_id: str) -> RunState | None:
+        if self.adapters.snapshots is None:
+            return None
+        body = await self.adapters.snapshots.load_snapshot(run_id)
+        return None if body is None else snapshot.unpack(body)
+
+    async def _save_snapshot(self, state: RunState, before: int) -> None:
+        """Keep the state of a run that rests, if it is far behind event number `before`."""
+        if self.adapters.snapshots is not None and state.seq - before >= snapshot.SNAPSHOT_EVERY:
+            with suppress(JournalUnavailableError):  # a shortcut that is missing loses nothing
+                await self.adapters.snapshots.save_snapshot(state.run_id, state.seq, snapshot.pack(state))
 
     async def drive(self, run_id: str, *, observers: Sequence[Observer] = ()) -> RunState:
         """Perform what the run owes until it is over or waits for a person; returns the state it rests in.
@@ -172,6 +204,7 @@ class Runner:
 
     async def _driven_to_rest(self, drive: Drive) -> RunState:
         run_id, session_id = drive.state.run_id, drive.state.session_id
+        before = drive.state.seq
         drives = self._driven.setdefault(run_id, set())
         drives.add(drive)
         try:
@@ -187,6 +220,7 @@ class Runner:
             drives.discard(drive)
             if not drives:
                 self._driven.pop(run_id, None)
+        await self._save_snapshot(drive.state, before)
         return drive.state
 
     async def _in_turn(self, drive: Drive, session_id: str, *, waited: bool) -> None:

@@ -12,6 +12,7 @@ class InMemoryJournal:
 
     def __init__(self) -> None:
         self.runs: dict[str, list[StoredEvent]] = {}
+        self.snapshots: dict[str, bytes] = {}
 
     async def append(self, run_id: str, expected_seq: int, events: Sequence[Event], *, writer: str) -> int:
         """Append `events` behind event number `expected_seq`."""
@@ -52,6 +53,14 @@ class InMemoryJournal:
             StoredEvent(run_id=new_run_id, seq=one.seq, event=one.event, writer=one.writer)
             for one in stored[:at_seq]
         ]
+
+    async def save_snapshot(self, run_id: str, seq: int, body: bytes) -> None:  # noqa: ARG002  # the port's signature
+        """Keep a state."""
+        self.snapshots[run_id] = body
+
+    async def load_snapshot(self, run_id: str) -> bytes | None:
+        """The state that was kept last."""
+        return self.snapshots.get(run_id)
 
 
 def _session(stored: Sequence[StoredEvent]) -> str:
