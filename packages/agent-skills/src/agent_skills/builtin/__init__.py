@@ -4,12 +4,19 @@ from pathlib import Path
 
 import msgspec
 
-from agent_core.ports import Clock
+from agent_core.ports import Clock, KnowledgeBase
 from agent_core.system import SystemClock
 from agent_skills.builtin.calculator import CalculatorPlugin
 from agent_skills.builtin.clock import ClockPlugin
+from agent_skills.builtin.fetch import FetchPlugin
 from agent_skills.builtin.files import FilesPlugin
+from agent_skills.builtin.knowledge import KnowledgePlugin
+from agent_skills.builtin.memory import MemoryPlugin
+from agent_skills.builtin.web_search import WebSearchPlugin
 from agent_skills.registry import SkillRegistry
+from agent_skills.secrets import SecretSource, of_this_machine
+from agent_skills.web.engines import SearchSettings
+from agent_skills.web.guarded import GuardedWeb, WebLimits
 from agent_skills.workspace import WorkspaceSettings
 
 
@@ -20,6 +27,10 @@ class BuiltinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """The folder that the file skills may read; without it there are none."""
     zone: str = ""
     """The IANA time zone of the clock, such as `Europe/Berlin`; empty: the machine's."""
+    fetch: WebLimits | None = None
+    """What `fetch` may reach, and how much of it; without it pages of the web are not fetched."""
+    search: SearchSettings | None = None
+    """The engine of `web_search`; without it the web is not searched."""
 
     @classmethod
     def in_folder(cls, folder: Path) -> "BuiltinSettings":
@@ -27,19 +38,54 @@ class BuiltinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return cls(workspace=WorkspaceSettings(folder=folder))
 
 
+class BuiltinParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the built-in skills need of the rest of a system. What is None brings no skill."""
+
+    clock: Clock = msgspec.field(default_factory=SystemClock)
+    secret: SecretSource = of_this_machine
+    """The value of a secret by its name; asked at each call."""
+    knowledge: KnowledgeBase | None = None
+    memory: MemoryPlugin | None = None
+
+
 def register_builtins(
-    registry: SkillRegistry, settings: BuiltinSettings | None = None, *, clock: Clock | None = None
+    registry: SkillRegistry,
+    settings: BuiltinSettings | None = None,
+    *,
+    clock: Clock | None = None,
+    parts: BuiltinParts | None = None,
 ) -> None:
-    """Register the built-in plugins `calculator`, `clock` and, given a workspace, `files`.
+    """Register the built-in plugins `calculator` and `clock`, and those that the settings and parts make possible.
 
     Raises:
-        PluginRefusedError: a name is taken, the zone is unknown or the workspace is no folder.
+        PluginRefusedError: a name is taken, the zone is unknown, the workspace is no folder, or a library that a
+            skill needs is not installed.
     """
     settings = settings or BuiltinSettings()
+    parts = parts or BuiltinParts()
     registry.register("calculator", CalculatorPlugin())
-    registry.register("clock", ClockPlugin(clock or SystemClock(), settings.zone))
+    registry.register("clock", ClockPlugin(clock or parts.clock, settings.zone))
     if settings.workspace is not None:
         registry.register("files", FilesPlugin(settings.workspace))
+    if settings.fetch is not None:
+        registry.register("fetch", FetchPlugin(GuardedWeb(settings.fetch)))
+    if settings.search is not None:
+        registry.register("web_search", WebSearchPlugin(settings.search, parts.secret))
+    if parts.knowledge is not None:
+        registry.register("knowledge", KnowledgePlugin(parts.knowledge))
+    if parts.memory is not None:
+        registry.register("memory", parts.memory)
 
 
-__all__ = ["BuiltinSettings", "CalculatorPlugin", "ClockPlugin", "FilesPlugin", "register_builtins"]
+__all__ = [
+    "BuiltinParts",
+    "BuiltinSettings",
+    "CalculatorPlugin",
+    "ClockPlugin",
+    "FetchPlugin",
+    "FilesPlugin",
+    "KnowledgePlugin",
+    "MemoryPlugin",
+    "WebSearchPlugin",
+    "register_builtins",
+]

@@ -1,0 +1,1 @@
+"""The web for skills: which addresses may be reached, and how a page is got and read."""
