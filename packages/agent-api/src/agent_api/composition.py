@@ -1,7 +1,7 @@
 """The composition root: every adapter is built here, once, in order, and closed in the reverse order."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,17 @@ from agent_gateway.client import HttpChatModel
 from agent_gateway.engines.llama_cpp import LlamaCppModel
 from agent_gateway.weights import OnProgress
 from agent_memory import SessionMemory, SqliteJournal
-from agent_skills import PluginState, PluginStatus, SkillRegistry, SkillRunner, find_plugins, load_plugins
+from agent_skills import (
+    Levels,
+    PluginIndex,
+    PluginState,
+    PluginStatus,
+    SkillRegistry,
+    SkillRunner,
+    find_plugins,
+    load_plugins,
+    probe,
+)
 from agent_skills.builtin import BuiltinSettings, register_builtins
 from agent_skills.routing import SimilarityRouter
 
@@ -70,8 +80,8 @@ async def open_journal(settings: Settings) -> AsyncGenerator[Journal]:
         yield journal
 
 
-def open_skills(settings: Settings) -> Skills:
-    """The built-in skills, and those of installed plugins.
+def open_skills(settings: Settings, levels: Levels | None = None) -> Skills:
+    """The built-in skills, and those of installed plugins; `levels` is what `probe` found on this machine.
 
     Raises:
         SettingsError: the workspace is no folder.
@@ -79,10 +89,14 @@ def open_skills(settings: Settings) -> Skills:
     workspace = Path(settings.workspace or ".").expanduser().absolute()
     if not workspace.is_dir():
         raise SettingsError(f"the workspace {workspace} is no folder; set another with --workspace")
-    registry = SkillRegistry()
+    registry = SkillRegistry(missing=levels.missing if levels else None)
     register_builtins(registry, BuiltinSettings.in_folder(workspace))
-    plugins = load_plugins(registry, find_plugins()) if settings.plugins else ()
-    return Skills(registry=registry, runner=SkillRunner(registry, router=SimilarityRouter), plugins=plugins)
+    plugins: Sequence[PluginStatus] = ()
+    if settings.plugins:
+        index = PluginIndex(settings.data_path() / "plugins.json")
+        plugins = load_plugins(registry, find_plugins(index=index), index=index)
+    runner = SkillRunner(registry, router=SimilarityRouter, levels=levels)
+    return Skills(registry=registry, runner=runner, plugins=plugins)
 
 
 @asynccontextmanager
@@ -100,7 +114,7 @@ async def open_agent(settings: Settings, *, on_progress: OnProgress | None = Non
         raise SettingsError(
             f"base_url {settings.base_url!r} is no address: it begins with http:// or https://"
         )
-    skills = open_skills(settings)
+    skills = open_skills(settings, await probe())
     model = connect(
         settings.model,
         base_url=settings.base_url or None,
@@ -109,7 +123,7 @@ async def open_agent(settings: Settings, *, on_progress: OnProgress | None = Non
         models_folder=models_path(settings),
         on_progress=on_progress,
     )
-    async with model, open_journal(settings) as journal:
+    async with aclosing(skills.runner), model, open_journal(settings) as journal:
         if isinstance(model, HttpChatModel) and settings.base_url:
             with suppress(ModelError):  # who cannot be asked now says so again when the run asks
                 await model.discover()

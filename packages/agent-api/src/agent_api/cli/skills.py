@@ -13,10 +13,13 @@ app = typer.Typer(help="Skills: what the model can call.", no_args_is_help=True)
 @app.command("list")
 def list_skills(workspace: options.Workspace = None, as_json: options.AsJson = False) -> None:
     """The skills, and the plugins that brought them; a broken plugin is named with the reason."""
+    import anyio
+
     from agent_api.composition import open_skills
     from agent_api.settings import load
+    from agent_skills import probe
 
-    skills = open_skills(load({"workspace": workspace}))
+    skills = open_skills(load({"workspace": workspace}), anyio.run(probe))
     for plugin, spec in skills.listed():
         if as_json:
             row = {
