@@ -145,7 +145,7 @@ async def await_run(drive: "Drive", effect: eff.AwaitRun) -> None:
     call = drive.state.calls[effect.tool_call_id].call
     run = await _delegation(drive).perform(_begun(drive, call, effect.run_id))
     if not run.is_over:
-        drive.resting.add(effect.run_id)
+        drive.resting = (*drive.resting, effect.run_id)
         return
     agent = drive.adapters.agents.get(call.name)
     result = agents.outcome(call.tool_call_id, run, () if agent is None else agent.labels)

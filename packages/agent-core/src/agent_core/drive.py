@@ -43,6 +43,20 @@ LAST_TURN_S = 60.0
 class Drive:
     """One activation of one run: the state as far as this writer has seen the journal."""
 
+    __slots__ = (
+        "_appending",
+        "_observers",
+        "_owed",
+        "adapters",
+        "has_commands",
+        "is_cancelled",
+        "late",
+        "resting",
+        "scope",
+        "state",
+        "writer",
+    )
+
     def __init__(
         self, adapters: Adapters, state: RunState, *, writer: str, observers: Sequence[Observer] = ()
     ) -> None:
@@ -59,7 +73,7 @@ class Drive:
         """The call whose deadline is that of `scope`."""
         self.has_commands = False
         """True: a person's command is in the journal that this drive may not have read."""
-        self.resting: set[str] = set()
+        self.resting: tuple[str, ...] = ()
         """The delegated runs that wait for a person."""
         self._owed: tuple[RunState, Effects] = (state, owed(state))
         self._appending: anyio.Lock | None = None

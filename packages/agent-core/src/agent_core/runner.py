@@ -96,7 +96,7 @@ class Runner:
             snapshots=snapshots,
             delegation=self,
         )
-        self._driven: dict[str, set[Drive]] = {}
+        self._driven: dict[str, tuple[Drive, ...]] = {}
         self._name = self.adapters.ids.new("writer")
         self._drives = count(1)
         self._sessions = SessionOrder()
@@ -205,8 +205,7 @@ class Runner:
     async def _driven_to_rest(self, drive: Drive) -> RunState:
         run_id, session_id = drive.state.run_id, drive.state.session_id
         before = drive.state.seq
-        drives = self._driven.setdefault(run_id, set())
-        drives.add(drive)
+        self._driven[run_id] = (*self._driven.get(run_id, ()), drive)
         try:
             waits = not self._sessions.enter(session_id)
             if waits:
@@ -217,9 +216,11 @@ class Runner:
                     return drive.state
             await self._in_turn(drive, session_id, waited=waits)
         finally:
-            drives.discard(drive)
-            if not drives:
-                self._driven.pop(run_id, None)
+            others = tuple([one for one in self._driven[run_id] if one is not drive])
+            if others:
+                self._driven[run_id] = others
+            else:
+                del self._driven[run_id]
         await self._save_snapshot(drive.state, before)
         return drive.state
 
