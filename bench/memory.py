@@ -22,6 +22,7 @@ from figures import Figure, print_figures
 
 from agent_core.ports import Embedder
 from agent_memory import LongTermMemory
+from agent_memory.embedders.static import StaticEmbedder
 
 LOCOMO = Path(__file__).parents[2] / "shared" / "locomo" / "dev.json"
 FITTED = ("conv-26", "conv-43", "conv-47")
@@ -195,9 +196,11 @@ MEASURES: dict[str, tuple[Measure, str]] = {
 
 
 async def long_term() -> list[Figure]:
-    """LoCoMo, by words alone: all conversations, and those never fitted on."""
+    """LoCoMo, with the embedded embedder and by words alone: all conversations, and those never fitted on."""
+    embedder = StaticEmbedder()
     systems: dict[str, Callable[[Conversation, Path], Awaitable[Ask]]] = {
-        "ours": lambda conversation, folder: ours(conversation, folder, None),
+        "ours": lambda conversation, folder: ours(conversation, folder, embedder),
+        "ours, words alone": lambda conversation, folder: ours(conversation, folder, None),
     }
     if "--peers" in sys.argv[1:]:
         systems |= {"bm25s": bm25s_windows, "LanceDB full text": lancedb_windows}

@@ -2,7 +2,7 @@ import pytest
 
 from agent_core.messages import File, Image, Message, Reasoning, Text, user
 from agent_core.tools import ToolCall, ToolResult
-from agent_memory import estimate_tokens
+from agent_memory import counted_by, estimate_tokens
 
 # Tokens in the vocabulary of SmolLM2-135M-Instruct, counted with llama.cpp (2026-11).
 COUNTED = [
@@ -47,3 +47,18 @@ def test_a_picture_counts_by_what_it_shows_and_not_by_its_bytes() -> None:
     assert 1_000 < estimate_tokens(small) == estimate_tokens(large) < 2_000
     pages = Message(role="user", parts=(File(data=bytes(300_000)),))
     assert estimate_tokens(large) < estimate_tokens(pages) < 20_000
+
+
+def test_a_tokenizer_that_is_known_is_asked_once_a_text() -> None:
+    asked: list[str] = []
+
+    def count(text: str) -> int:
+        asked.append(text)
+        return len(text.split())
+
+    counted = counted_by(count)
+    assert counted(user("two words")) - counted(user("")) == 2
+    assert counted(user("two words")) - counted(user("")) == 2
+    assert asked == ["two words", ""]
+    call = Message(role="assistant", parts=(ToolCall(tool_call_id="t", name="add", arguments={"a": 1}),))
+    assert counted(call) > counted(user(""))

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         Weights,
         Why,
     )
-    from agent_memory.short_term import SessionMemory, ShortTermWindow
-    from agent_memory.tokens import estimate_tokens
+    from agent_memory.session_memory import SessionMemory
+    from agent_memory.short_term import ShortTermWindow
+    from agent_memory.summaries import ModelSummary
+    from agent_memory.tokens import counted_by, estimate_tokens
 
     __version__: str
 else:
@@ -53,11 +55,10 @@ else:
             "Weights",
             "Why",
         ),
-        "short_term": (
-            "SessionMemory",
-            "ShortTermWindow",
-        ),
-        "tokens": ("estimate_tokens",),
+        "session_memory": ("SessionMemory",),
+        "short_term": ("ShortTermWindow",),
+        "summaries": ("ModelSummary",),
+        "tokens": ("counted_by", "estimate_tokens"),
     }
     _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -84,6 +85,7 @@ __all__ = [
     "MemoryStoreError",
     "MemoryUnavailableError",
     "MemoryVersionError",
+    "ModelSummary",
     "Outcome",
     "RecallingMemory",
     "SessionMemory",
@@ -92,5 +94,6 @@ __all__ = [
     "Weights",
     "Why",
     "__version__",
+    "counted_by",
     "estimate_tokens",
 ]

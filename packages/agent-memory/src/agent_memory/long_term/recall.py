@@ -14,7 +14,7 @@ from agent_core.errors import ContextTooLongError
 from agent_core.messages import Message, user
 from agent_core.ports import HydrateRequest, Memory
 from agent_core.state import RunState
-from agent_memory.long_term import provenance
+from agent_memory import provenance
 from agent_memory.long_term.episodes import Episode
 from agent_memory.long_term.recollection import Hit
 from agent_memory.long_term.store import LongTermMemory

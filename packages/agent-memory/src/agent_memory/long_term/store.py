@@ -19,8 +19,9 @@ from agent_core.errors import ModelError
 from agent_core.ports import Clock, Embedder
 from agent_core.state import RunState
 from agent_core.system import SystemClock
+from agent_memory import provenance
 from agent_memory.errors import EmbedderMismatchError, MemoryUnavailableError
-from agent_memory.long_term import entries, episodes, facts, outcomes, provenance, ranking
+from agent_memory.long_term import entries, episodes, facts, outcomes, ranking
 from agent_memory.long_term.analysis import Analyzer
 from agent_memory.long_term.episodes import Episode, Filter, NewEpisode
 from agent_memory.long_term.facts import Fact
