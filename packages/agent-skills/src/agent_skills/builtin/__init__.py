@@ -10,6 +10,7 @@ from agent_skills.builtin.calculator import CalculatorPlugin
 from agent_skills.builtin.clock import ClockPlugin
 from agent_skills.builtin.fetch import FetchPlugin
 from agent_skills.builtin.files import FilesPlugin
+from agent_skills.builtin.http_api import HttpApiAuth, HttpApiPlugin, HttpApiSettings
 from agent_skills.builtin.knowledge import KnowledgePlugin
 from agent_skills.builtin.memory import MemoryPlugin
 from agent_skills.builtin.web_search import WebSearchPlugin
@@ -84,6 +85,9 @@ __all__ = [
     "ClockPlugin",
     "FetchPlugin",
     "FilesPlugin",
+    "HttpApiAuth",
+    "HttpApiPlugin",
+    "HttpApiSettings",
     "KnowledgePlugin",
     "MemoryPlugin",
     "WebSearchPlugin",

@@ -109,9 +109,8 @@ def request(operation: Operation, base: str, arguments: JsonObject) -> HttpReque
             case "path":
                 path = path.replace(f"{{{argument.field}}}", _in_path(argument.name, value))
             case "query":
-                query += [
-                    (argument.field, _text(one)) for one in (value if isinstance(value, list) else [value])
-                ]
+                ones: list[object] = _list(cast("object", value)) or [value]
+                query += [(argument.field, _text(one)) for one in ones]
             case "header":
                 headers[argument.field] = _in_header(argument.name, value)
             case _:
