@@ -26,10 +26,10 @@ DESCRIPTION = (
     "made again. For a single call, or calls that do not need each other, call the tools directly."
 )
 _EXAMPLE = ToolExample(
-    utterance="Look up the order of Ann and then where it is.",
+    utterance="Look up the order of customer c42 and then where it is.",
     arguments={
         "calls": [
-            {"id": "order", "tool": "find_order", "arguments": {"name": "Ann"}},
+            {"id": "order", "tool": "find_order", "arguments": {"customer": "c42"}},
             {"id": "place", "tool": "track", "arguments": {"number": {"$ref": "order", "path": "number"}}},
         ]
     },
