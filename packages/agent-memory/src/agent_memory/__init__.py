@@ -7,15 +7,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agent_memory.embedders import CachedEmbedder, OnnxEmbedder, StaticEmbedder
     from agent_memory.errors import (
         EmbedderMismatchError,
+        FilterValueError,
         JournalVersionError,
+        KnowledgeVersionError,
         MemoryStoreError,
         MemoryUnavailableError,
         MemoryVersionError,
+        ParseError,
+        UnknownDomainError,
+        UnknownFieldError,
     )
     from agent_memory.journal import SqliteJournal
     from agent_memory.journal_upkeep import JournalCheck
+    from agent_memory.knowledge.domains import BUILT_IN, Chunking, Domain, Field, domains_from
+    from agent_memory.knowledge.lance import LanceKnowledgeBase
+    from agent_memory.knowledge.retrieval import Reranker, RetrievalWeights
     from agent_memory.long_term import (
         Episode,
         Fact,
@@ -35,15 +44,24 @@ if TYPE_CHECKING:
     __version__: str
 else:
     _NAMES = {
+        "embedders": ("CachedEmbedder", "OnnxEmbedder", "StaticEmbedder"),
         "errors": (
             "EmbedderMismatchError",
+            "FilterValueError",
             "JournalVersionError",
+            "KnowledgeVersionError",
             "MemoryStoreError",
             "MemoryUnavailableError",
             "MemoryVersionError",
+            "ParseError",
+            "UnknownDomainError",
+            "UnknownFieldError",
         ),
         "journal": ("SqliteJournal",),
         "journal_upkeep": ("JournalCheck",),
+        "knowledge.domains": ("BUILT_IN", "Chunking", "Domain", "Field", "domains_from"),
+        "knowledge.lance": ("LanceKnowledgeBase",),
+        "knowledge.retrieval": ("Reranker", "RetrievalWeights"),
         "long_term": (
             "Episode",
             "Fact",
@@ -74,26 +92,42 @@ else:
 
 
 __all__ = [
+    "BUILT_IN",
+    "CachedEmbedder",
+    "Chunking",
+    "Domain",
     "EmbedderMismatchError",
     "Episode",
     "Fact",
+    "Field",
     "Filter",
+    "FilterValueError",
     "Hit",
     "JournalCheck",
     "JournalVersionError",
+    "KnowledgeVersionError",
+    "LanceKnowledgeBase",
     "LongTermMemory",
     "MemoryStoreError",
     "MemoryUnavailableError",
     "MemoryVersionError",
     "ModelSummary",
+    "OnnxEmbedder",
     "Outcome",
+    "ParseError",
     "RecallingMemory",
+    "Reranker",
+    "RetrievalWeights",
     "SessionMemory",
     "ShortTermWindow",
     "SqliteJournal",
+    "StaticEmbedder",
+    "UnknownDomainError",
+    "UnknownFieldError",
     "Weights",
     "Why",
     "__version__",
     "counted_by",
+    "domains_from",
     "estimate_tokens",
 ]

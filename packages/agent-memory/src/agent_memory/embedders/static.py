@@ -76,7 +76,8 @@ class StaticEmbedder:
         if starts:
             found[first:] = self._sums(rows, starts)
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return np.divide(found, lengths, out=found, where=lengths > 0)
+        np.divide(found, lengths, out=found, where=lengths > 0)
+        return found
 
     def _sums(self, rows: list[int], starts: list[int]) -> Vectors:
         """The sum of the rows of each text: its mean, but for a length that is made 1 anyway."""

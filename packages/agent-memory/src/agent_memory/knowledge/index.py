@@ -1,0 +1,334 @@
+"""One table of LanceDB: written in batches, searched by word and by vector, kept in order. The only importer of lancedb.
+
+What was measured of LanceDB 0.40 decides here: positions in full text made `optimize` crash (lance#7653), so there are
+none; IVF_PQ without refining finds a quarter to a half of what is nearest, so it is refined; an index is never the
+default one, whose training takes minutes. Knows rows and predicates; nothing of files, models or fusion.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_core.errors import KnowledgeUnavailableError
+from agent_memory.knowledge.domains import Domain
+from agent_memory.knowledge.filters import column, quoted
+from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, pa, schema
+
+Grain: TypeAlias = Literal["window", "text", "lead"]
+Hits: TypeAlias = list[tuple[int, float]]
+"""Keys of rows with a score, best first."""
+
+EXACT_BELOW = 100_000
+"""Fewer vectors are compared in memory."""
+GRAPH_BELOW = 400_000
+"""Fewer are in one graph (HNSW_SQ); more in partitions (IVF_PQ), whose build takes less memory."""
+_TRAINING = {"sample_rate": 64, "max_iterations": 15}
+"""The defaults take four times as long and find no more (1,000,000 x 256)."""
+_ROWS_A_PARTITION = 4_096
+_GRAINS: tuple[Grain, ...] = ("window", "text", "lead")
+_FRESH = timedelta(seconds=1)
+"""What another process wrote is seen after so long; what this one wrote, at once."""
+_FULL_TEXT_MIB = 512
+"""What building full text may take: it grows with the table otherwise."""
+
+
+class LanceTable:
+    """A table that is there. All of its methods raise `KnowledgeUnavailableError` where the storage fails."""
+
+    def __init__(self, connection: Any, table: Any, layout: ArrowSchema, where: str) -> None:
+        """For `LanceTables`, which opens and creates."""
+        self._connection = connection
+        self._table = table
+        self._where = where
+        self.layout = layout
+
+    @property
+    def recorded(self) -> Mapping[str, str]:
+        """What was recorded when the table was made: `embedder`, `dimensions`, `format`."""
+        metadata = cast("dict[bytes, bytes]", self.layout.metadata or {})
+        return {name.decode(): value.decode() for name, value in metadata.items()}
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def add(self, rows: ArrowTable) -> None:
+        """Append rows, in one commit."""
+        with storage(self._where):
+            await self._table.add(rows)
+
+    async def replace(self, rows: ArrowTable, sources: Iterable[str]) -> None:
+        """In one commit: these rows, and no others of `sources`."""
+        of_them = f"source IN ({', '.join(quoted(source) for source in sources)})"
+        with storage(self._where):
+            merge = self._table.merge_insert("key").when_matched_update_all().when_not_matched_insert_all()
+            await merge.when_not_matched_by_source_delete(of_them).execute(rows)
+
+    async def delete(self, sources: Iterable[str]) -> None:
+        """Remove the rows of `sources`; older versions still have them."""
+        with storage(self._where):
+            await self._table.delete(f"source IN ({', '.join(quoted(source) for source in sources)})")
+
+    async def rewrite(self) -> None:
+        """Write every row anew: a deleted row stays in its file until then, if nine in ten of its neighbours live."""
+        with storage(self._where):
+            await self._table.update(updates_sql={"ordinal": "ordinal"})
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def version(self) -> int:
+        """The number of the latest version."""
+        with storage(self._where):
+            return int(await self._table.version())
+
+    async def count(self, where: str = "") -> int:
+        """How many rows there are."""
+        with storage(self._where):
+            return int(await self._table.count_rows(where or None))
+
+    async def full_text(self, grain: Grain, query: str, where: str, count: int) -> Hits:
+        """The rows whose `grain` holds words of `query`, by BM25."""
+        with storage(self._where):
+            match: Any = _library().query.MatchQuery
+            search = self._table.query().nearest_to_text(match(query, grain))
+            return _hits(
+                await _narrowed(search, where).select(["key", "_score"]).limit(count).to_arrow(), "_score"
+            )
+
+    async def nearest(self, vector: NDArray[np.float32], where: str, count: int, rows: int) -> Hits:
+        """The rows of the largest cosine, by the index; `rows`: how many the table has."""
+        with storage(self._where):
+            search = self._table.query().nearest_to(vector).distance_type("cosine")
+            if rows >= GRAPH_BELOW:
+                partitions = max(1, rows // _ROWS_A_PARTITION)
+                search = search.nprobes(max(20, partitions // 6)).refine_factor(12)
+            else:
+                search = search.ef(max(100, 4 * count)).refine_factor(3)
+            found = await _narrowed(search, where).select(["key", "_distance"]).limit(count).to_arrow()
+            return [(key, 1 - distance) for key, distance in _hits(found, "_distance")]
+
+    async def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """All keys and vectors: for a table that is small enough."""
+        with storage(self._where):
+            found = await self._table.query().select(["key", "vector"]).to_arrow()
+        width = found.schema.field("vector").type.list_size
+        flat = found["vector"].combine_chunks().flatten().to_numpy()
+        return found["key"].to_numpy(), flat.reshape(-1, width)
+
+    async def sample(self, count: int) -> NDArray[np.float32]:
+        """The vectors of `count` rows, whichever are read first."""
+        with storage(self._where):
+            found = await self._table.query().select(["vector"]).limit(count).to_arrow()
+        width = found.schema.field("vector").type.list_size
+        return cast(
+            "NDArray[np.float32]", found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
+        )
+
+    async def keys(self, where: str) -> NDArray[np.int64]:
+        """The keys of the rows that a predicate lets pass."""
+        with storage(self._where):
+            found = await self._table.query().where(where).select(["key"]).to_arrow()
+        return cast("NDArray[np.int64]", found["key"].to_numpy())
+
+    async def rows(self, keys: Sequence[int], columns: Sequence[str] = SHOWN) -> list[dict[str, Any]]:
+        """The rows of these keys, in any order."""
+        if not keys:
+            return []
+        where = f"key IN ({', '.join(map(str, keys))})"
+        with storage(self._where):
+            found = await self._table.query().where(where).select(list(columns)).to_arrow()
+        return cast("list[dict[str, Any]]", found.to_pylist())
+
+    async def digests(self, version: int | None = None) -> dict[str, str]:
+        """The digest of every source, now or in an older version."""
+        with storage(self._where):
+            async with self._at(version) as table:
+                found = await table.query().where("ordinal = 0").select(["source", "digest"]).to_arrow()
+        return dict(zip(found["source"].to_pylist(), found["digest"].to_pylist(), strict=True))
+
+    # ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def marks(self) -> dict[str, int]:
+        """Marked versions by name; they are kept when older ones are cleaned up."""
+        with storage(self._where):
+            tags = await self._table.tags.list()
+            return {name: await self._table.tags.get_version(name) for name in tags}
+
+    async def mark(self, name: str) -> None:
+        """Keep the latest version under a name."""
+        with storage(self._where):
+            await self._table.tags.create(name, await self._table.version())
+
+    async def unmark(self, name: str) -> None:
+        """Let a version go."""
+        with storage(self._where):
+            await self._table.tags.delete(name)
+
+    async def restore(self, version: int) -> None:
+        """A new version that is what `version` was."""
+        with storage(self._where):
+            await self._table.checkout(version)
+            try:
+                await self._table.restore()
+            finally:
+                await self._table.checkout_latest()
+
+    async def times(self) -> dict[int, float]:
+        """When each version that is still there was made, in seconds since the epoch."""
+        with storage(self._where):
+            return {
+                int(one["version"]): one["timestamp"].timestamp() for one in await self._table.list_versions()
+            }
+
+    # ── upkeep ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def make_indexes(self, domain: Domain) -> None:
+        """Full text on every grain, and what filters need."""
+        config: Any = _library().index
+
+        with storage(self._where):
+            for grain in _GRAINS:
+                full_text = config.FTS(
+                    with_position=False,
+                    language=domain.language,
+                    memory_limit=_FULL_TEXT_MIB,
+                    max_token_length=40,
+                )
+                await self._table.create_index(grain, config=full_text)
+            await self._table.create_index("key", config=config.BTree())
+            await self._table.create_index("source", config=config.BTree())
+            for field in domain.fields:
+                kind = config.BTree() if field.kind in {"number", "date"} else config.Bitmap()
+                await self._table.create_index(column(field.name), config=kind)
+
+    async def unindexed(self) -> int:
+        """How many rows full text reads one by one, because they came after the last upkeep."""
+        with storage(self._where):
+            stats = await self._table.index_stats("window_idx")
+        return int(stats.num_unindexed_rows) if stats is not None else 0
+
+    async def optimize(self, *, keep: timedelta, delete_unverified: bool = False) -> None:
+        """Bring fragments together and indexes up to date; versions older than `keep` go, but for marked ones."""
+        with storage(self._where):
+            await self._table.optimize(cleanup_older_than=keep, delete_unverified=delete_unverified)
+
+    async def index_vectors(self, rows: int, *, anew: bool = False) -> None:
+        """The index that `rows` vectors call for, if it is not there yet, or `anew`."""
+        if rows < EXACT_BELOW:
+            return
+        config: Any = _library().index
+
+        wanted = "HnswSq" if rows < GRAPH_BELOW else "IvfPq"
+        with storage(self._where):
+            there = {index.name: index.index_type for index in await self._table.list_indices()}
+            if (
+                "vector_idx" in there
+                and not anew
+                and (wanted == "HnswSq" or "Pq" in str(there["vector_idx"]))
+            ):
+                return
+            if wanted == "HnswSq":
+                made = config.HnswSq(distance_type="cosine", num_partitions=1, **_TRAINING)
+            else:
+                made = config.IvfPq(
+                    distance_type="cosine", num_partitions=max(1, rows // _ROWS_A_PARTITION), **_TRAINING
+                )
+            await self._table.create_index("vector", config=made, replace=True)
+
+    @contextlib.asynccontextmanager
+    async def _at(self, version: int | None) -> AsyncGenerator[Any]:
+        """The table as it was; the handle that others search with stays where it is."""
+        if version is None:
+            yield self._table
+            return
+        other = await self._connection.open_table(self._table.name)
+        try:
+            await other.checkout(version)
+            yield other
+        finally:
+            other.close()
+
+    def close(self) -> None:
+        """Let go of the table."""
+        self._table.close()
+
+
+class LanceTables:
+    """The tables under one address: a folder, or a bucket of an object storage."""
+
+    def __init__(self, connection: Any, where: str) -> None:
+        """For `connect`."""
+        self._connection = connection
+        self._where = where
+
+    @classmethod
+    async def connect(cls, where: str, storage_options: Mapping[str, str]) -> "LanceTables":
+        """`where`: a path, or `s3://`, `gs://`, `az://` with `storage_options` as LanceDB names them.
+
+        Raises:
+            KnowledgeUnavailableError: nothing can be kept there.
+        """
+        with storage(where):
+            connection: Any = await _library().connect_async(
+                where, read_consistency_interval=_FRESH, storage_options=dict(storage_options) or None
+            )
+        return cls(connection, where)
+
+    async def names(self) -> list[str]:
+        """The tables that are there."""
+        with storage(self._where):
+            listed: Any = await self._connection.list_tables(limit=10_000)
+            return sorted(listed.tables)
+
+    async def open(self, name: str) -> LanceTable:
+        """A table that is there."""
+        with storage(self._where):
+            table = await self._connection.open_table(name)
+            return LanceTable(self._connection, table, await table.schema(), f"{self._where}/{name}")
+
+    async def create(self, domain: Domain, *, dimensions: int, embedder: str) -> LanceTable:
+        """A new table for a domain, with its indexes; one that was made meanwhile is opened."""
+        layout = schema(domain, dimensions=dimensions, embedder=embedder)
+        with storage(self._where):
+            await self._connection.create_table(domain.name, schema=layout, exist_ok=True)
+        table = await self.open(domain.name)
+        await table.make_indexes(domain)
+        return table
+
+    async def drop(self, name: str) -> None:
+        """Delete a table with all of its versions."""
+        with storage(self._where):
+            await self._connection.drop_table(name, ignore_missing=True)
+
+    def close(self) -> None:
+        """Let go of the storage."""
+        self._connection.close()
+
+
+def _library() -> Any:
+    """lancedb, whose types change with every release; it takes a second to import."""
+    # Else it warns of every search that does not show its score, on standard error.
+    os.environ.setdefault("LANCE_LOG", "error")
+    import lancedb  # noqa: PLC0415
+
+    return cast("Any", lancedb)
+
+
+@contextlib.contextmanager
+def storage(where: str) -> Generator[None]:
+    """What the storage raises becomes a `KnowledgeUnavailableError`."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
+        raise KnowledgeUnavailableError(where, str(error).split("\n", 1)[0][:400]) from error
+
+
+def _narrowed(search: Any, where: str) -> Any:
+    return search.where(where) if where else search
+
+
+def _hits(found: ArrowTable, score: str) -> Hits:
+    return list(zip(found["key"].to_pylist(), found[score].to_pylist(), strict=True))

@@ -1,0 +1,294 @@
+"""The `KnowledgeBase` port on LanceDB: one tenant's domains in a folder or a bucket, searched, filled and forgotten.
+
+Puts together what its neighbours do: `index` keeps, `writer` writes, `retrieval` finds, `ingest` reads documents.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import anyio
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_core.embeddings import Embeddings
+from agent_core.errors import ConfigurationError
+from agent_core.knowledge import Filters, Passage
+from agent_core.ports import Embedder
+from agent_memory.embedders.static import StaticEmbedder
+from agent_memory.errors import EmbedderMismatchError, UnknownDomainError
+from agent_memory.knowledge import routing
+from agent_memory.knowledge.domains import BUILT_IN, Domain
+from agent_memory.knowledge.filters import kinds, predicate
+from agent_memory.knowledge.index import LanceTables
+from agent_memory.knowledge.retrieval import Reranker, RetrievalWeights, Shelf, reranked
+from agent_memory.knowledge.rows import Unit, batch
+from agent_memory.knowledge.writer import BatchingWriter
+
+_RERANKED = 40
+_NO_TIME = timedelta(milliseconds=5)
+"""What is older is not kept; LanceDB warns of none at all."""
+_PROFILED = 2_000
+"""So many rows say what a domain is like."""
+
+
+class LanceKnowledgeBase:
+    """What one tenant knows. Belongs to the asyncio loop that opened it; other processes may use the same place."""
+
+    def __init__(
+        self,
+        tables: LanceTables,
+        where: str,
+        embedder: Embedder,
+        *,
+        domains: Mapping[str, Domain],
+        weights: RetrievalWeights,
+        reranker: Reranker | None,
+    ) -> None:
+        """For `open`, which knows where a tenant's tables are."""
+        self._tables = tables
+        self._embedder = embedder
+        self._weights = weights
+        self._reranker = reranker
+        self._shelves: dict[str, Shelf] = {}
+        self._writers: dict[str, BatchingWriter] = {}
+        self._profiles: dict[str, tuple[int, NDArray[np.float32]]] = {}
+        self._opening = asyncio.Lock()
+        self.where = where
+        self.domains = domains
+
+    @classmethod
+    async def open(
+        cls,
+        where: str | Path,
+        *,
+        tenant: str,
+        embedder: Embedder | None = None,
+        domains: Mapping[str, Domain] = BUILT_IN,
+        weights: RetrievalWeights | None = None,
+        reranker: Reranker | None = None,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Open what a tenant has at `where`, or begin there.
+
+        Args:
+            where: A folder, or an address such as `s3://bucket/folder`.
+            tenant: Whose knowledge: it is kept in a place of its own, and nothing here reads another's.
+            embedder: Makes the vectors; the embedded static table if none is given.
+            domains: What can be kept: `BUILT_IN`, or what `domains_from` made of settings.
+            weights: What each way of looking counts.
+            reranker: Looks at the best passages again.
+            storage_options: Keys and regions of an object storage, as LanceDB names them.
+
+        Raises:
+            ConfigurationError: the tenant has no name.
+            KnowledgeUnavailableError: nothing can be kept there.
+        """
+        place = tenant_address(where, tenant)
+        if "://" not in place:
+            await anyio.Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        tables = await LanceTables.connect(place, storage_options or {})
+        return cls(
+            tables,
+            place,
+            embedder or StaticEmbedder(),
+            domains=domains,
+            weights=weights or RetrievalWeights(),
+            reranker=reranker,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # ── searching ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def search(
+        self, query: str, *, k: int = 10, filters: Filters | None = None, domains: Sequence[str] = ()
+    ) -> Sequence[Passage]:
+        """The `k` passages that fit `query` best, best first; see `agent_core.ports.KnowledgeBase`.
+
+        Raises:
+            UnknownDomainError: a domain is not known.
+            UnknownFieldError: none of the domains has a field to filter by.
+            FilterValueError: a value to filter by is of the wrong kind.
+            EmbedderMismatchError: the vectors that are kept are of another embedder.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        if k < 1 or not query.strip():
+            return []
+        vector = as_array(await self._embedder.embed([query], purpose="query"))[0]
+        shelves = await self._look_in(domains, vector, filters)
+        found = await asyncio.gather(
+            *(shelf.search(query, vector, k=k, filters=filters, weights=self._weights) for shelf in shelves)
+        )
+        merged = sorted((one for some in found for one in some), key=lambda one: -one.score)
+        if self._reranker is not None:
+            merged = await reranked(self._reranker, query, merged[: max(k, _RERANKED)])
+        return merged[:k]
+
+    async def _look_in(
+        self, domains: Sequence[str], vector: NDArray[np.float32], filters: Filters | None
+    ) -> list[Shelf]:
+        """The domains that were named, or those that the query is about and whose fields are filtered by."""
+        if domains:
+            named = [await self._shelf(self._known(name)) for name in dict.fromkeys(domains)]
+            return [shelf for shelf in named if shelf is not None]
+        there = [name for name in await self._tables.names() if name in self.domains]
+        able = [name for name in there if set(filters or {}) <= set(kinds(self.domains[name]))]
+        if there and not able:
+            # Says which field it is that none of them has.
+            predicate(self.domains[there[0]], filters)
+        profiles = {name: await self._profile(name) for name in able}
+        shelves = [await self._shelf(self.domains[name]) for name in routing.routed(vector, profiles)]
+        return [shelf for shelf in shelves if shelf is not None]
+
+    async def _profile(self, name: str) -> NDArray[np.float32]:
+        shelf = await self._shelf(self.domains[name])
+        version = await shelf.table.version() if shelf is not None else -1
+        kept = self._profiles.get(name)
+        if kept is None or kept[0] != version:
+            described = await self._embedder.embed([f"{name}: {self.domains[name].description}"])
+            sample = (
+                await shelf.table.sample(_PROFILED) if shelf is not None else np.zeros((0, 1), np.float32)
+            )
+            kept = self._profiles[name] = version, routing.profile(as_array(described)[0], sample)
+        return kept[1]
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def write(self, domain: str, units: Sequence[Unit], replaced: Sequence[str] = ()) -> None:
+        """Keep units; all others of the sources `replaced` go in the same commit. On return it is committed.
+
+        Raises:
+            UnknownDomainError: the domain is not known.
+            EmbedderMismatchError: the vectors that are kept are of another embedder.
+            ModelUnavailableError: the embedder failed.
+            KnowledgeUnavailableError: the storage failed; nothing of this call is there.
+        """
+        shelf = await self._shelf(self._known(domain), create=True)
+        assert shelf is not None  # noqa: S101  # it was asked for
+        if units:
+            rows = batch(units, await self._vectors(units), shelf.table.layout)
+            await self._writer(domain, shelf).write(rows, replaced)
+        elif replaced:
+            await self._writer(domain, shelf).delete(replaced)
+
+    async def _vectors(self, units: Sequence[Unit]) -> NDArray[np.float32]:
+        """What a unit says it is about, and all that it says, in equal parts."""
+        texts = as_array(await self._embedder.embed([unit.text for unit in units]))
+        leads = as_array(await self._embedder.embed([unit.lead for unit in units]))
+        both = texts + leads
+        lengths = np.linalg.norm(both, axis=1, keepdims=True)
+        np.divide(both, lengths, out=both, where=lengths > 0)
+        return both
+
+    async def put_in_order(self, domain: str) -> None:
+        """Do now what is otherwise done every so many commits: indexes, fragments, old versions.
+
+        Raises:
+            UnknownDomainError: the domain is not known.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        shelf = await self._shelf(self._known(domain))
+        if shelf is not None:
+            await self._writer(domain, shelf).put_in_order()
+
+    async def forget(self, domain: str, sources: Sequence[str]) -> None:
+        """Erase sources for good: their rows, what indexes hold of them, and every older version. None can be undone.
+
+        Nobody else may be using this domain meanwhile: readers of older versions fail.
+
+        Raises:
+            UnknownDomainError: the domain is not known.
+            KnowledgeUnavailableError: the storage failed; ask again, for what is left may still be read.
+        """
+        shelf = await self._shelf(self._known(domain))
+        if shelf is None:
+            return
+        writer = self._writer(domain, shelf)
+        await writer.delete(sources)
+        for name in await shelf.table.marks():
+            await shelf.table.unmark(name)
+        await shelf.table.rewrite()
+        await shelf.table.make_indexes(shelf.domain)
+        await shelf.table.index_vectors(await shelf.table.count(), anew=True)
+        # The first brings fragments together; the second lets the version go that the first began from.
+        for _ in range(2):
+            await asyncio.sleep(_NO_TIME.total_seconds())
+            await writer.put_in_order(keep=_NO_TIME, delete_unverified=True)
+
+    async def sources(self, domain: str) -> Mapping[str, str]:
+        """Every source that is kept, with the digest of what was read."""
+        shelf = await self._shelf(self._known(domain))
+        return {} if shelf is None else await shelf.table.digests()
+
+    # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _known(self, name: str) -> Domain:
+        if name not in self.domains:
+            raise UnknownDomainError(name, self.domains)
+        return self.domains[name]
+
+    def _writer(self, domain: str, shelf: Shelf) -> BatchingWriter:
+        return self._writers.setdefault(domain, BatchingWriter(shelf.table))
+
+    async def _shelf(self, domain: Domain, *, create: bool = False) -> Shelf | None:
+        async with self._opening:
+            if domain.name not in self._shelves:
+                if domain.name in await self._tables.names():
+                    table = await self._tables.open(domain.name)
+                elif create:
+                    table = await self._tables.create(
+                        domain, dimensions=self._embedder.dimensions, embedder=self._embedder.name
+                    )
+                else:
+                    return None
+                self._check_embedder(domain.name, table.recorded)
+                self._shelves[domain.name] = Shelf(domain, table)
+            return self._shelves[domain.name]
+
+    def _check_embedder(self, domain: str, recorded: Mapping[str, str]) -> None:
+        given = {"embedder": self._embedder.name, "dimensions": str(self._embedder.dimensions)}
+        if any(recorded.get(name) != value for name, value in given.items()):
+            raise EmbedderMismatchError(
+                f"{self.where}/{domain}",
+                f"{recorded.get('embedder')} ({recorded.get('dimensions')})",
+                f"{given['embedder']} ({given['dimensions']})",
+                f"open it with that embedder, or embed again: `await LanceKnowledgeBase.reembed(...)` with {domain!r}",
+            )
+
+    async def aclose(self) -> None:
+        """Wait for what is being written, and let go of the tables; the embedder is the caller's. May be called twice."""
+        for writer in self._writers.values():
+            await writer.aclose()
+        for shelf in self._shelves.values():
+            shelf.table.close()
+        self._shelves, self._writers = {}, {}
+        self._tables.close()
+
+
+def tenant_address(where: str | Path, tenant: str) -> str:
+    """Where a tenant's tables are: different for different tenants, and never outside of `where`.
+
+    Raises:
+        ConfigurationError: the tenant has no name, or one that is longer than a folder's may be.
+    """
+    name = re.sub(r"[.~]", lambda found: f"%{ord(found[0]):02X}", quote(tenant, safe=""))
+    if not 0 < len(name) <= 200:
+        raise ConfigurationError("a knowledge base needs the name of a tenant, of 1 to 200 characters")
+    return f"{str(where).rstrip('/')}/{name}"
+
+
+def as_array(embeddings: Embeddings) -> NDArray[np.float32]:
+    """Vectors as an array, float32 [texts, dimensions]."""
+    return np.frombuffer(embeddings.vectors, "<f4").reshape(-1, embeddings.dimensions)

@@ -1,0 +1,129 @@
+"""From a query to passages: full text on three grains, vectors, fusion, nearness, an optional reranker.
+
+Knows one table a domain through `index`; which domains to look in is `routing`'s, files are `ingest`'s.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_core.knowledge import Filters, Passage
+from agent_memory.fusion import Weighted, boosted, fused
+from agent_memory.knowledge.domains import Domain
+from agent_memory.knowledge.exact import ExactVectors
+from agent_memory.knowledge.filters import predicate
+from agent_memory.knowledge.index import EXACT_BELOW, Grain, Hits, LanceTable
+from agent_memory.knowledge.rows import passages
+from agent_memory.knowledge.terms import nearness, query_terms, with_parts
+
+
+class RetrievalWeights(msgspec.Struct, frozen=True, kw_only=True):
+    """What each way of looking counts. Lexical first: dense alone finds less, and fused too heavily it takes away."""
+
+    window: float = 1.0
+    """BM25 of the passage with its headings and surroundings."""
+    unit: float = 0.0
+    """BM25 of the passage alone."""
+    lead: float = 0.5
+    """BM25 of title, heading and first words: what a passage says that it is about."""
+    dense: float = 0.25
+    """Cosine of the vectors."""
+    near: float = 0.15
+    """Words of the query that stand together."""
+
+
+class Reranker(Protocol):
+    """A model that looks at query and passage together, such as a cross-encoder."""
+
+    async def rerank(self, query: str, passages: Sequence[Passage]) -> Sequence[float]:
+        """A score a passage, in order: the larger, the better it fits."""
+        ...
+
+
+POOL = 100
+"""So many of each ranking are fused."""
+_LOOKED_AT = 40
+"""So many of the best are read, for nearness and for the reranker."""
+
+
+class Shelf:
+    """One domain of one tenant, ready to be searched."""
+
+    def __init__(self, domain: Domain, table: LanceTable) -> None:
+        self.domain = domain
+        self.table = table
+        self._exact: ExactVectors | None = None
+        self._rows: tuple[int, int] = (-1, 0)
+        self._loading = asyncio.Lock()
+
+    async def search(
+        self,
+        query: str,
+        vector: NDArray[np.float32],
+        *,
+        k: int,
+        filters: Filters | None,
+        weights: RetrievalWeights,
+    ) -> list[Passage]:
+        """The passages that fit best, best first; `max(k, 40)` at most.
+
+        Raises:
+            KnowledgeError: the domain has no such field.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        where = predicate(self.domain, filters)
+        words = with_parts(query)
+        pool = max(POOL, k)
+        window, unit, lead, dense = await asyncio.gather(
+            self._full_text("window", words, where, pool, weights.window),
+            self._full_text("text", words, where, pool, weights.unit),
+            self._full_text("lead", words, where, pool, weights.lead),
+            self._nearest(vector, where, pool, weights.dense),
+        )
+        sums = fused([window, unit, lead, dense])
+        best = list(sums)[: max(k, _LOOKED_AT)]
+        rows = await self.table.rows(best)
+        terms = query_terms(query)
+        near = {row["key"]: nearness(terms, f"{row['heading']} {row['text']}") for row in rows}
+        return passages(rows, boosted(sums, near, weights.near), self.domain.name)
+
+    async def _full_text(self, grain: Grain, words: str, where: str, pool: int, weight: float) -> Weighted:
+        hits: Hits = []
+        if weight and words.strip():
+            hits = await self.table.full_text(grain, words, where, pool)
+        return Weighted(hits, weight, is_cut=len(hits) >= pool)
+
+    async def _nearest(self, vector: NDArray[np.float32], where: str, pool: int, weight: float) -> Weighted:
+        hits: Hits = []
+        if weight and vector.any():
+            hits = await self.nearest(vector, where, pool)
+        return Weighted(hits, weight, is_cut=len(hits) >= pool)
+
+    async def nearest(self, vector: NDArray[np.float32], where: str, count: int) -> Hits:
+        """The keys of the rows nearest to a vector: compared one by one while they are few, then by an index."""
+        version = await self.table.version()
+        if self._rows[0] != version:
+            self._rows = version, await self.table.count()
+        if self._rows[1] >= EXACT_BELOW:
+            self._exact = None
+            return await self.table.nearest(vector, where, count, self._rows[1])
+        exact = await self._vectors(version)
+        among = await self.table.keys(where) if where else None
+        return exact.nearest(vector, count, among)
+
+    async def _vectors(self, version: int) -> ExactVectors:
+        async with self._loading:
+            if self._exact is None or self._exact.version != version:
+                self._exact = ExactVectors(*await self.table.vectors(), version)
+            return self._exact
+
+
+async def reranked(reranker: Reranker, query: str, found: Sequence[Passage]) -> list[Passage]:
+    """The passages in the order of a reranker, with its scores."""
+    scores = await reranker.rerank(query, found)
+    scored = [msgspec.structs.replace(one, score=score) for one, score in zip(found, scores, strict=True)]
+    return sorted(scored, key=lambda passage: -passage.score)

@@ -1,0 +1,135 @@
+"""The rows of a knowledge table: a unit of text, what is searched with it, where it stands. Knows no storage."""
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_core.knowledge import Citation, MetadataValue, Passage
+from agent_memory.knowledge.domains import Domain, FieldKind
+from agent_memory.knowledge.filters import column
+
+pa: Any = importlib.import_module("pyarrow")
+"""It has no types: what is made here is Arrow, and goes to the index as it is."""
+ArrowTable: TypeAlias = Any
+ArrowSchema: TypeAlias = Any
+
+_TYPES: Mapping[FieldKind, Any] = {
+    "text": pa.string(),
+    "number": pa.float64(),
+    "date": pa.string(),
+    "flag": pa.bool_(),
+}
+SHOWN = ("key", "source", "title", "page", "heading", "start", "end", "text", "metadata")
+"""The columns that a passage is made of."""
+FORMAT = "1"
+"""Raised when rows of an older form could not be searched with new ones."""
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage before it has a vector."""
+
+    source: str
+    ordinal: int
+    """Its place in the source, from 0."""
+    digest: str
+    """Of the source's bytes and of how it was cut: equal means that nothing changed."""
+    text: str
+    window: str
+    """The unit with its headings and what stands around it, as full text reads it."""
+    lead: str
+    """Title, heading and first words: what it says it is about."""
+    kind: str = ""
+    title: str = ""
+    heading: str = ""
+    page: int | None = None
+    start: int = 0
+    end: int = 0
+    metadata: Mapping[str, MetadataValue] = {}
+
+    @property
+    def key(self) -> int:
+        """The same for the same unit of the same content, for ever: 63 bits of a hash."""
+        told = f"{self.source}\0{self.digest}\0{self.ordinal}".encode("utf-8", "surrogatepass")
+        return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "little") >> 1
+
+
+def schema(domain: Domain, *, dimensions: int, embedder: str) -> ArrowSchema:
+    """The columns of a domain's table; what made the vectors is recorded with them."""
+    return pa.schema(
+        [
+            pa.field("key", pa.int64(), nullable=False),
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("ordinal", pa.int32(), nullable=False),
+            pa.field("digest", pa.string(), nullable=False),
+            pa.field("kind", pa.string()),
+            pa.field("title", pa.string()),
+            pa.field("heading", pa.string()),
+            pa.field("page", pa.int32()),
+            pa.field("start", pa.int64()),
+            pa.field("end", pa.int64()),
+            pa.field("text", pa.string()),
+            pa.field("window", pa.string()),
+            pa.field("lead", pa.string()),
+            pa.field("metadata", pa.string()),
+            *(pa.field(column(field.name), _TYPES[field.kind]) for field in domain.fields),
+            pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
+        ],
+        metadata={"embedder": embedder, "dimensions": str(dimensions), "format": FORMAT},
+    )
+
+
+def batch(units: Sequence[Unit], vectors: NDArray[np.float32], layout: ArrowSchema) -> ArrowTable:
+    """The units as rows of a table; `vectors` is float32 [units, dimensions]."""
+    columns: dict[str, Any] = {
+        name: [getattr(unit, name) for unit in units] for name in ("key", "ordinal", "page", "start", "end")
+    }
+    for name in ("source", "digest", "kind", "title", "heading", "text", "window", "lead"):
+        columns[name] = [_storable(getattr(unit, name)) for unit in units]
+    columns["metadata"] = [msgspec.json.encode(unit.metadata).decode() for unit in units]
+    for field in layout:
+        if field.name.startswith("m_"):
+            columns[field.name] = [_fitting(unit.metadata.get(field.name[2:]), field.type) for unit in units]
+    flat = pa.array(np.ascontiguousarray(vectors).reshape(-1), pa.float32())
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    return pa.table([pa.array(columns[field.name], field.type) for field in layout], schema=layout)
+
+
+def _storable(text: str) -> str:
+    """Half a surrogate pair is no UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _fitting(value: MetadataValue | None, kind: Any) -> MetadataValue | None:
+    """A value that is of another kind than its column is kept with the passage, and cannot be filtered by."""
+    if kind == pa.string():
+        return _storable(value) if isinstance(value, str) else None
+    if kind == pa.bool_():
+        return value if isinstance(value, bool) else None
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def passages(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], domain: str) -> list[Passage]:
+    """Rows with the columns `SHOWN` as passages, best first."""
+    found = [
+        Passage(
+            text=row["text"],
+            score=scores[row["key"]],
+            citation=Citation(
+                source=row["source"],
+                title=row["title"],
+                page=row["page"],
+                heading=row["heading"],
+                start=row["start"],
+                end=row["end"],
+            ),
+            domain=domain,
+            metadata=msgspec.json.decode(row["metadata"], type=dict[str, MetadataValue]),
+        )
+        for row in rows
+    ]
+    return sorted(found, key=lambda passage: -passage.score)
