@@ -15,7 +15,7 @@ from agent_core.errors import ModelError
 from agent_core.messages import Usage
 from agent_core.ports import Clock
 from agent_gateway.budgets import NO_HOLD, Budgets, Hold
-from agent_gateway.errors import DeadlineExceededError, ProviderUnavailableError
+from agent_gateway.errors import DeadlineExceededError, ProviderTimeoutError, ProviderUnavailableError
 from agent_gateway.pricing import Price, PriceTable, cost_usd
 from agent_gateway.routing import estimated_prompt_tokens, reply_tokens
 from agent_gateway.standing import Attempt, Outcome, Place, Standing
@@ -72,17 +72,34 @@ class Asking:
         self._first_word_timeout_s = first_word_timeout_s
         self._on_attempt = on_attempt
 
-    async def attempt(self, call: Call, standing: Standing) -> AsyncGenerator[StreamItem]:
-        """What a route says, from its first word on.
+    def take(self, call: Call, standing: Standing) -> Place:
+        """Take the place at a route that it was just seen to have: before anybody else can, so nothing waits here.
 
         Raises:
-            BudgetExceededError, UnknownPriceError: the caller may not spend what it may take; nobody was asked.
-            DeadlineExceededError: the request's time is over.
-            ModelError: what the route raised; `ProviderUnavailableError` too where it said nothing for too long.
+            BudgetExceededError, UnknownPriceError: the caller may not spend what the request may take.
         """
         now = self._clock.now()
         tokens = call.tokens(standing)
-        taken = standing.begin(now, tokens, self._hold(call, standing, tokens, now))
+        return standing.begin(now, tokens, self._hold(call, standing, tokens, now))
+
+    def give_back(self, taken: Place) -> None:
+        """Give back a place whose route was never asked; one whose route was, `attempt` gives back."""
+        if not taken.asked:
+            taken.asked = True
+            now = self._clock.now()
+            taken.standing.end(taken, now, None, None)
+            if self._budgets is not None:
+                self._budgets.settle(taken.hold, Usage(), now)
+
+    async def attempt(self, call: Call, taken: Place) -> AsyncGenerator[StreamItem]:
+        """What a route says, from its first word on; gives the place back.
+
+        Raises:
+            DeadlineExceededError: the request's time is over.
+            ModelError: what the route raised; `ProviderUnavailableError` too where it said nothing for too long.
+        """
+        taken.asked = True
+        standing = taken.standing
         stream = standing.model.stream(call.request)
         items = self._bounded(stream, call, standing)
         usage: Usage | None = None
@@ -98,7 +115,7 @@ class Asking:
                 if taken.first_word_s is None:
                     if not says_something(item):
                         continue
-                    taken.first_word_s = self._clock.now() - now
+                    taken.first_word_s = self._clock.now() - taken.asked_at
                 yield item
             raise ProviderUnavailableError(standing.name, "its stream ended without a completion")
         except ModelError as raised:
@@ -138,9 +155,10 @@ class Asking:
                         if item is None:
                             return
                 except ModelError as error:
-                    # The client has the deadline too, and its timer may go off first.
                     late_s = self._clock.now() - ends_at
-                    if late_s < -_TIMER_S or isinstance(error, DeadlineExceededError):
+                    # The client has the deadline too, and its timer may go off first.
+                    is_timer = isinstance(error, ProviderTimeoutError) and error.phase == "total"
+                    if late_s < (-_TIMER_S if is_timer else 0.0) or isinstance(error, DeadlineExceededError):
                         raise
                     raise DeadlineExceededError(where, max(0.0, late_s)) from error
                 now = self._clock.now()

@@ -30,7 +30,7 @@ from agent_gateway.racing import Race
 from agent_gateway.retry import RetryPolicy, backoff_s
 from agent_gateway.routing import Ask, Decision, GiveUp, Prospect, Verdict, Wait, decide, exhausted, verdict
 from agent_gateway.single_flight import SingleFlight
-from agent_gateway.standing import Attempt, Route, Standing
+from agent_gateway.standing import Attempt, Place, Route, Standing
 
 
 class Router:
@@ -227,37 +227,49 @@ class Router:
 
     async def _try(self, call: Call, place: int) -> AsyncGenerator[StreamItem] | None:
         """Ask a route, and where it takes long a second one; None: what failed is noted in `call`."""
+        standing = self._standings[place]
         wait_s = None
         if self._hedge is not None:
-            wait_s = hedge_after_s(self._hedge, self._standings[place].latencies)
-        if wait_s is not None:
-            return await self._race(call, place, wait_s)
-        return await self._begin(call, place, self._asking.attempt(call, self._standings[place]))
-
-    async def _begin(
-        self, call: Call, place: int, items: AsyncGenerator[StreamItem]
-    ) -> AsyncGenerator[StreamItem] | None:
+            wait_s = hedge_after_s(self._hedge, standing.latencies)
         try:
-            call.first = await anext(items)
+            taken = self._asking.take(call, standing)
+            if wait_s is None:
+                items = self._asking.attempt(call, taken)
+                call.first = await anext(items)
+                return items
         except ModelError as error:
             self._note(call, place, error)
             return None
-        return items
+        return await self._race(call, place, taken, wait_s)
 
-    async def _race(self, call: Call, place: int, wait_s: float) -> AsyncGenerator[StreamItem] | None:
+    async def _race(
+        self, call: Call, place: int, taken: Place, wait_s: float
+    ) -> AsyncGenerator[StreamItem] | None:
         """The stream of whichever of two routes says something first; None: both failed, which is noted."""
         race = Race()
 
+        async def run(place: int, taken: Place) -> None:
+            # A task that is stopped before its first step never gets to give the place back itself.
+            try:
+                await race.run(place, self._asking.attempt(call, taken))
+            finally:
+                self._asking.give_back(taken)
+
         async def hedge() -> None:
             await self._clock.sleep(wait_s)
-            second = self._second(call, place)
-            if second is not None and not race.over.is_set():
-                await race.run(second, self._asking.attempt(call, self._standings[second]))
+            second = None if race.over.is_set() else self._second(call, place)
+            if second is not None:
+                try:
+                    also = self._asking.take(call, self._standings[second])
+                except ModelError as error:
+                    race.failures.append((second, error))
+                else:
+                    await run(second, also)
 
         decided = False
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(race.run, place, self._asking.attempt(call, self._standings[place]))
+                tasks.start_soon(run, place, taken)
                 tasks.start_soon(hedge)
                 await race.over.wait()
                 tasks.cancel_scope.cancel()

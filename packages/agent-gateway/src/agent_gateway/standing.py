@@ -150,7 +150,7 @@ class Standing:
 class Place:
     """The place of one request at a route, from asking until it is given back."""
 
-    __slots__ = ("asked_at", "first_word_s", "hold", "slot", "standing", "tokens")
+    __slots__ = ("asked", "asked_at", "first_word_s", "hold", "slot", "standing", "tokens")
 
     def __init__(self, standing: Standing, asked_at: float, tokens: int, slot: int, hold: Hold) -> None:
         self.standing = standing
@@ -158,6 +158,8 @@ class Place:
         self.tokens = tokens
         self.slot = slot
         self.hold = hold
+        self.asked = False
+        """Whether the route was asked: a place may be given back before."""
         self.first_word_s: float | None = None
 
 
