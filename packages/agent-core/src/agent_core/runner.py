@@ -7,20 +7,14 @@ from itertools import count
 import anyio
 from msgspec.structs import replace
 
-from agent_core import dispatch, forking, snapshot
+from agent_core import dispatch, forking, loading
 from agent_core import events as ev
 from agent_core.adapters import Adapters
 from agent_core.agents import Forgetful, SubAgent
 from agent_core.chat import Delta
 from agent_core.divergence import Divergence
 from agent_core.drive import Drive
-from agent_core.errors import (
-    ConfigurationError,
-    IllegalEventError,
-    JournalConflictError,
-    JournalUnavailableError,
-    RunNotFoundError,
-)
+from agent_core.errors import ConfigurationError, IllegalEventError, JournalConflictError, RunNotFoundError
 from agent_core.feed import Feed
 from agent_core.json_types import JsonObject
 from agent_core.limits import Limits
@@ -67,9 +61,7 @@ class Runner:
         agents: Sequence[SubAgent] = (),
         snapshots: Snapshots | None = None,
     ) -> None:
-        """Bring the ports together.
-
-        With `planning` the model is offered the tool `plan` (see `proposal`). `reflexion` says how strictly results and
+        """Bring the ports together. With `planning` the model is offered the tool `plan` (see `proposal`). `reflexion` says how strictly results and
         answers are looked at, `escalate` whether a person can be asked about a result; else the run ends with a last
         turn. A `critic` looks at what the rules let pass. `answer_check` holds answers against the schema of their run;
         without it they must only be JSON. `agents` are offered to the model as tools (see `agents`). With `snapshots`
@@ -169,24 +161,7 @@ class Runner:
         Raises:
             RunNotFoundError: the journal knows no such run.
         """
-        state = await self._snapshot(run_id) or RunState(run_id=run_id)
-        async for stored in self.adapters.journal.read(run_id, after=state.seq):
-            state = evolve(state, stored.event)
-        if state.seq == 0:
-            raise RunNotFoundError(run_id)
-        return state
-
-    async def _snapshot(self, run_id: str) -> RunState | None:
-        if self.adapters.snapshots is None:
-            return None
-        body = await self.adapters.snapshots.load_snapshot(run_id)
-        return None if body is None else snapshot.unpack(body)
-
-    async def _save_snapshot(self, state: RunState, before: int) -> None:
-        """Keep the state of a run that rests, if it is far behind event number `before`."""
-        if self.adapters.snapshots is not None and state.seq - before >= snapshot.SNAPSHOT_EVERY:
-            with suppress(JournalUnavailableError):  # a shortcut that is missing loses nothing
-                await self.adapters.snapshots.save_snapshot(state.run_id, state.seq, snapshot.pack(state))
+        return await loading.load(self.adapters, run_id)
 
     async def drive(self, run_id: str, *, observers: Sequence[Observer] = ()) -> RunState:
         """Perform what the run owes until it is over or waits for a person; returns the state it rests in.
@@ -221,7 +196,7 @@ class Runner:
                 self._driven[run_id] = others
             else:
                 del self._driven[run_id]
-        await self._save_snapshot(drive.state, before)
+        await loading.keep(self.adapters, drive.state, before)
         return drive.state
 
     async def _in_turn(self, drive: Drive, session_id: str, *, waited: bool) -> None:

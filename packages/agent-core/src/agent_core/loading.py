@@ -1,0 +1,35 @@
+"""From a journal to the state of a run, by way of its last snapshot where there is one."""
+
+from contextlib import suppress
+
+from agent_core.adapters import Adapters
+from agent_core.errors import JournalUnavailableError, RunNotFoundError
+from agent_core.snapshot import SNAPSHOT_EVERY, pack, unpack
+from agent_core.state import RunState
+from agent_core.transitions import evolve
+
+
+async def load(adapters: Adapters, run_id: str) -> RunState:
+    """The state of a run.
+
+    Raises:
+        RunNotFoundError: the journal knows no such run.
+    """
+    state = await _kept(adapters, run_id) or RunState(run_id=run_id)
+    async for stored in adapters.journal.read(run_id, after=state.seq):
+        state = evolve(state, stored.event)
+    if state.seq == 0:
+        raise RunNotFoundError(run_id)
+    return state
+
+
+async def _kept(adapters: Adapters, run_id: str) -> RunState | None:
+    body = await adapters.snapshots.load_snapshot(run_id) if adapters.snapshots is not None else None
+    return None if body is None else unpack(body)
+
+
+async def keep(adapters: Adapters, state: RunState, before: int) -> None:
+    """Keep the state of a run that rests, if it is far behind event number `before`."""
+    if adapters.snapshots is not None and state.seq - before >= SNAPSHOT_EVERY:
+        with suppress(JournalUnavailableError):  # a shortcut that is missing loses nothing
+            await adapters.snapshots.save_snapshot(state.run_id, state.seq, pack(state))
