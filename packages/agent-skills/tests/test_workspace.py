@@ -54,7 +54,7 @@ READABLE = {
 
 @pytest.mark.parametrize("path", READABLE)
 def test_files_inside_are_read(root, path):
-    text, size_bytes, cut = workspace(root).read(path)
+    text, size_bytes, _, cut = workspace(root).read(path)
     assert text == READABLE[path]
     assert (size_bytes, cut) == (len((root / path).read_bytes()), False)
 
@@ -146,12 +146,28 @@ def test_hard_links_are_read_where_they_are_allowed(root):
 
 def test_huge_files_are_cut_between_characters(root):
     (root / "huge.txt").write_text("\N{EURO SIGN}" * 100_000)
-    text, size_bytes, cut = workspace(root, max_read_bytes=1_000).read("huge.txt")
+    text, size_bytes, end, cut = workspace(root, max_read_bytes=1_000).read("huge.txt")
+    assert end == 999
     assert (text, size_bytes, cut) == ("\N{EURO SIGN}" * 333, 300_000, True)
     with (root / "sparse.txt").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(PathRefusedError, match="binary"):
         workspace(root).read("sparse.txt")
+
+
+def test_a_long_file_is_read_in_pieces(root):
+    (root / "long.txt").write_bytes(("\N{EURO SIGN}x" * 500).encode() + b"\xff" * 5)
+    here, pieces = 0, []
+    while True:
+        piece = workspace(root, max_read_bytes=101).read("long.txt", here)
+        pieces.append(piece.text)
+        if not piece.cut:
+            break
+        here = piece.end
+    assert "".join(pieces) == "\N{EURO SIGN}x" * 500 + "\ufffd" * 5
+    assert len(pieces) == 21
+    assert workspace(root).read("long.txt", 10**30).text == ""
+    assert workspace(root).read("empty.txt", 5) == ("", 0, 0, False)
 
 
 def test_a_folder_swapped_for_a_link_never_leads_out(root, outside):

@@ -54,6 +54,18 @@ class Entry(NamedTuple):
     size_bytes: int
 
 
+class Excerpt(NamedTuple):
+    """A piece of a file."""
+
+    text: str
+    size_bytes: int
+    """Of the whole file."""
+    end: int
+    """The byte behind the piece: where to read on."""
+    cut: bool
+    """There is more."""
+
+
 class Workspace:
     """The one folder. Every path is relative to it, with `/` between the parts."""
 
@@ -78,8 +90,8 @@ class Workspace:
             entries = sorted(_entry(item) for item in itertools.islice(scan, self._settings.max_walk))
         return entries[: self._settings.max_entries], len(entries) > self._settings.max_entries
 
-    def read(self, path: str) -> tuple[str, int, bool]:
-        """The text of a file (UTF-8; what is none is replaced), its size in bytes, and whether the text was cut.
+    def read(self, path: str, start: int = 0) -> Excerpt:
+        """The text of a file (UTF-8; what is none is replaced) from byte `start` on.
 
         Raises:
             PathRefusedError: the path may not or cannot be read, or is no text file.
@@ -90,6 +102,8 @@ class Workspace:
         limit = self._settings.max_read_bytes
         with self._opened(path, parts, _FILE) as file:
             size = self._check(path, os.fstat(file))
+            start = min(max(start, 0), size)
+            os.lseek(file, start, os.SEEK_SET)
             data = b""
             while len(data) <= limit and (chunk := os.read(file, limit + 1 - len(data))):
                 data += chunk
@@ -97,8 +111,10 @@ class Workspace:
             raise _refusal(path, f"it is no text but {size:,} bytes of binary data", code="not_text")
         cut = len(data) > limit
         # A character that the cut went through is left out; a broken one inside the text is replaced.
-        text = codecs.getincrementaldecoder("utf-8")("replace").decode(data[:limit], final=not cut)
-        return text, max(size, len(data)), cut
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(data[:limit], final=not cut)
+        end = start + len(data[:limit]) - len(decoder.getstate()[0])
+        return Excerpt(text, max(size, end), end, cut)
 
     def walk(self) -> Iterator[tuple[str, bool]]:
         """Paths in the workspace and whether each is a folder; hidden folders and links are not entered."""

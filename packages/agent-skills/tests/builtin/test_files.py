@@ -55,7 +55,7 @@ async def test_a_file_is_read(registry, root):
     assert (await call(registry, "files_read", path="notes.txt")).content == "The file is empty."
     (root / "notes.txt").write_text("x" * 1_234)
     assert (await call(registry, "files_read", path="notes.txt")).content == (
-        f"{'x' * 100}\n[cut: the file has 1,234 bytes, this is its beginning]"
+        f"{'x' * 100}\n[cut: the file has 1,234 bytes; read on with start=100]"
     )
 
 

@@ -132,16 +132,19 @@ class _Files:
             lines.append(f"[cut: these are the first {len(entries):,} entries]")
         return "\n".join(lines) or "The folder is empty."
 
-    def read(self, path: str) -> str:
+    def read(self, path: str, start: int = 0) -> str:
         """Read a text file of the workspace.
 
         Args:
             path: The file, relative to the workspace, such as notes/today.txt.
+            start: The byte to begin at, to read on in a long file.
         """
-        text, size_bytes, cut = self._workspace.read(path)
-        if cut:
-            return f"{text}\n[cut: the file has {size_bytes:,} bytes, this is its beginning]"
-        return text or "The file is empty."
+        piece = self._workspace.read(path, start)
+        if piece.cut:
+            return f"{piece.text}\n[cut: the file has {piece.size_bytes:,} bytes; read on with start={piece.end}]"
+        if not piece.text and piece.size_bytes:
+            return f"The file has {piece.size_bytes:,} bytes; there is nothing from {start:,} on."
+        return piece.text or "The file is empty."
 
 
 def _size(size_bytes: int, kind: str) -> str:

@@ -109,7 +109,7 @@ def request(operation: Operation, base: str, arguments: JsonObject) -> HttpReque
             case "path":
                 path = path.replace(f"{{{argument.field}}}", _in_path(argument.name, value))
             case "query":
-                ones: list[object] = _list(cast("object", value)) or [value]
+                ones: list[object] = _list(value) or [value]
                 query += [(argument.field, _text(one)) for one in ones]
             case "header":
                 headers[argument.field] = _in_header(argument.name, value)
