@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from agent_core import codec
 from agent_core import events as ev
+from agent_core.agents import SubAgent
 from agent_core.chat import ModelProfile, TextDelta
 from agent_core.errors import ModelRefusedError, ModelUnavailableError
 from agent_core.limits import Limits
@@ -473,6 +474,19 @@ async def test_a_run_is_shown_below_what_its_caller_is_doing(runner_of):
     with seen.tracers.get_tracer("test").start_as_current_span("request") as request:
         await runner_of([answer("hi")], observers=[seen.observer]).run("hi")
     assert seen.one("invoke_agent").parent.span_id == request.get_span_context().span_id
+
+
+async def test_the_run_of_a_sub_agent_is_shown_below_its_caller(runner_of):
+    seen = Seen()
+    agent = SubAgent(name="reader", description="Reads.", model=ScriptedModel([answer("deep")]))
+    runner = runner_of(
+        [call("reader", {"task": "t"}), answer("x")], agents=[agent], observers=[seen.observer]
+    )
+    await runner.run("go")
+    caller, below = seen.one("invoke_agent"), seen.one("invoke_agent reader")
+    assert below.parent.span_id == caller.context.span_id
+    assert below.attributes["gen_ai.agent.name"] == "reader"
+    assert seen.one("execute_tool reader").parent.span_id == caller.context.span_id
 
 
 async def test_without_an_sdk_nothing_happens(runner_of):

@@ -24,8 +24,8 @@ async def load(adapters: Adapters, run_id: str) -> RunState:
 
 
 async def _kept(adapters: Adapters, run_id: str) -> RunState | None:
-    body = await adapters.snapshots.load_snapshot(run_id) if adapters.snapshots is not None else None
-    return None if body is None else unpack(body)
+    kept = await adapters.snapshots.load_snapshot(run_id) if adapters.snapshots is not None else None
+    return None if kept is None else unpack(kept[1])
 
 
 async def keep(adapters: Adapters, state: RunState, before: int) -> None:

@@ -221,8 +221,8 @@ class Snapshots(Protocol):
         """
         ...
 
-    async def load_snapshot(self, run_id: str) -> bytes | None:
-        """The latest snapshot of a run; None: there is none.
+    async def load_snapshot(self, run_id: str) -> tuple[int, bytes] | None:
+        """The latest snapshot of a run: the number of its event, and the state after it. None: there is none.
 
         Raises:
             JournalUnavailableError: the storage failed.

@@ -189,11 +189,14 @@ class TelemetryObserver:
             "agent_core.run.id": stored.run_id,
         }
         own: _Attributes = {"agent_core.run.resumed": stored.seq > 1}
-        if self._agent_name:
-            own["gen_ai.agent.name"] = self._agent_name
+        name = state.agent or self._agent_name
+        if name:
+            own["gen_ai.agent.name"] = name
+        caller = self._open.get(state.parent_id)
         before = self._before.pop(stored.run_id, None)
         span = self._tracer.start_span(
-            f"invoke_agent {self._agent_name}".strip(),
+            f"invoke_agent {name}".strip(),
+            None if caller is None else caller.context,
             attributes={"gen_ai.operation.name": "invoke_agent", **shared, **own},
             links=() if before is None else (Link(before),),
             start_time=_ns(state.updated_at),

@@ -12,7 +12,7 @@ class InMemoryJournal:
 
     def __init__(self) -> None:
         self.runs: dict[str, list[StoredEvent]] = {}
-        self.snapshots: dict[str, bytes] = {}
+        self.snapshots: dict[str, tuple[int, bytes]] = {}
 
     async def append(self, run_id: str, expected_seq: int, events: Sequence[Event], *, writer: str) -> int:
         """Append `events` behind event number `expected_seq`."""
@@ -54,11 +54,11 @@ class InMemoryJournal:
             for one in stored[:at_seq]
         ]
 
-    async def save_snapshot(self, run_id: str, seq: int, body: bytes) -> None:  # noqa: ARG002  # the port's signature
+    async def save_snapshot(self, run_id: str, seq: int, body: bytes) -> None:
         """Keep a state."""
-        self.snapshots[run_id] = body
+        self.snapshots[run_id] = (seq, body)
 
-    async def load_snapshot(self, run_id: str) -> bytes | None:
+    async def load_snapshot(self, run_id: str) -> tuple[int, bytes] | None:
         """The state that was kept last."""
         return self.snapshots.get(run_id)
 

@@ -32,21 +32,19 @@ class SnapshotsConformance:
         """Byte for byte."""
         async with self.snapshots() as store:
             await store.save_snapshot("run_1", 100, BODY)
-            assert await store.load_snapshot("run_1") == BODY
+            assert await store.load_snapshot("run_1") == (100, BODY)
 
     async def test_a_later_snapshot_takes_the_place_of_an_earlier_one(self) -> None:
         """One a run."""
         async with self.snapshots() as store:
             await store.save_snapshot("run_1", 100, b"earlier")
             await store.save_snapshot("run_1", 200, b"later")
-            assert await store.load_snapshot("run_1") == b"later"
+            assert await store.load_snapshot("run_1") == (200, b"later")
 
     async def test_runs_do_not_see_each_other_s_snapshots(self) -> None:
         """Each has its own."""
         async with self.snapshots() as store:
             await store.save_snapshot("run_1", 1, b"one")
             await store.save_snapshot("run_2", 1, b"two")
-            assert (await store.load_snapshot("run_1"), await store.load_snapshot("run_2")) == (
-                b"one",
-                b"two",
-            )
+            assert await store.load_snapshot("run_1") == (1, b"one")
+            assert await store.load_snapshot("run_2") == (1, b"two")
