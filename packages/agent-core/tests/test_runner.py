@@ -62,6 +62,7 @@ async def test_a_run_with_one_tool(runner_of):
     assert [one.spec.name for one in await tools.specs("")] == [spec.name for spec in model.requests[0].tools]
     assert [message.role for message in model.requests[1].messages] == ["system", "user", "assistant", "tool"]
     assert model.requests[1].messages[-1].tool_results[0].content == "42"
+    assert {request.context.session_id for request in model.requests} == {state.session_id}
     assert [outcome.answer for outcome in runner.adapters.memory.remembered] == ["It is 42."]
 
 

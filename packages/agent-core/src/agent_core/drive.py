@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import Literal
 
 import anyio
+from msgspec.structs import replace
 
 from agent_core import dispatch, judging, proposal
 from agent_core import effects as eff
 from agent_core import events as ev
 from agent_core.adapters import Adapters
 from agent_core.agents import spec as agent_spec
-from agent_core.chat import Completion, ModelRequest
+from agent_core.chat import CallContext, Completion, ModelRequest
 from agent_core.errors import (
     IllegalEventError,
     JournalConflictError,
@@ -345,7 +346,8 @@ class Drive:
         return proposal.read(message, lambda name: self.spec(name) is not None, self.state.finished)
 
     async def _ask(self, request: ModelRequest, *, visible: bool) -> Completion:
-        stream = self.adapters.model.stream(request)
+        context = CallContext(session_id=self.state.session_id)
+        stream = self.adapters.model.stream(replace(request, context=context))
         try:
             async for item in stream:
                 if isinstance(item, Completion):
