@@ -353,3 +353,13 @@ async def test_ten_thousand_calls_leave_memory_flat(make_sse: Any, make_delta: A
         after = memory_mb()
         assert [standing.in_flight for standing in router._standings] == [0, 0]
     assert after - before < 4.0, f"{before:.1f} MB became {after:.1f} MB"
+
+
+@pytest.mark.model
+async def test_where_no_provider_is_reached_the_embedded_model_answers(weights: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    request = ModelRequest(messages=(user("Say hello."),), max_output_tokens=4)
+    async with Router([model(DEAD), connect("local")]) as router:
+        completion = (await ask(router, request))[-1]
+    assert completion.message.text
+    assert completion.usage.cost_usd == 0.0
