@@ -149,6 +149,11 @@ def test_fields_of_a_newer_version_survive_wherever_they_stand():
     }
 
 
+def test_an_unknown_field_of_what_is_no_more_there_is_left_out():
+    event = decode(b'{"type":"run.failed","at":1.0,"code":"x","reason":"y","newer":{"a":1}}')
+    assert json.loads(encode(replace(event, unknown={"reason": {"0": "z"}})))["reason"] == "y"
+
+
 def test_how_a_line_is_written_is_no_unknown_field():
     spaced = b'{ "at": 1.0, "type": "run.cancelled", "by": "a new user", "reason": "" }'
     assert decode(spaced).by == "a new user"
