@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent_core.errors import ConfigurationError, ContextTooLongError
+from agent_core.errors import ConfigurationError
 from agent_core.messages import Usage
 from agent_core.ports import Embedder
 from agent_core.testing import VirtualClock
@@ -18,6 +18,7 @@ from agent_gateway.embeddings import EMBEDDING_DIALECTS, RemoteEmbedder, connect
 from agent_gateway.errors import (
     BrokenReplyError,
     CredentialsError,
+    ProviderRefusedError,
     ProviderUnavailableError,
     UnknownModelError,
 )
@@ -180,7 +181,7 @@ async def test_a_batch_that_is_too_long_is_halved(provider: Any, make_script: An
     async with embedder(provider) as model:
         assert rows(await model.embed(texts)) == [pytest.approx(unit(text), abs=1e-6) for text in texts]
         provider.scripts.fails = [lambda texts: fail(texts * 3)]
-        with pytest.raises(ContextTooLongError):
+        with pytest.raises(ProviderRefusedError, match="too long"):
             await model.embed(texts)
 
 

@@ -22,7 +22,7 @@ from agent_gateway.dialects.embedding_gemini import GEMINI
 from agent_gateway.dialects.embedding_openai import OPENAI
 from agent_gateway.dialects.embedding_voyage import VOYAGE
 from agent_gateway.dialects.embedding_wire import EmbeddingDialect, EmbeddingReply, EmbeddingRequest, unit
-from agent_gateway.errors import BrokenReplyError, UnknownModelError
+from agent_gateway.errors import BrokenReplyError, ProviderRefusedError, UnknownModelError
 from agent_gateway.failures import Target, failure
 from agent_gateway.pricing import PriceTable
 from agent_gateway.retry import RetryPolicy, backoff_s
@@ -110,8 +110,7 @@ class RemoteEmbedder:
 
         Raises:
             ModelUnavailableError: unreachable or overloaded, after the tries that the policy allows.
-            ModelRefusedError: the request itself is wrong.
-            ContextTooLongError: one text alone is longer than the model reads.
+            ModelRefusedError: the request itself is wrong, or one text alone is longer than the model reads.
         """
         vectors = [bytes(FLOAT_BYTES * self._dimensions)] * len(texts)
         failures: list[ModelError] = []
@@ -165,9 +164,9 @@ class RemoteEmbedder:
         """The vectors of one batch; halves of it where the estimate was too low."""
         try:
             return await self._persistently(texts, purpose)
-        except ContextTooLongError:
+        except ContextTooLongError as error:
             if len(texts) == 1:
-                raise
+                raise ProviderRefusedError(self._target.where, f"a text is too long ({error})") from error
         half = len(texts) // 2
         return [*await self._batch(texts[:half], purpose), *await self._batch(texts[half:], purpose)]
 

@@ -39,6 +39,7 @@ def encode(request: EmbeddingRequest) -> dict[str, object]:
         "texts": list(request.texts),
         "input_type": _PURPOSES[request.purpose],
         "embedding_types": ["float"],
+        "truncate": "NONE",  # a text that is too long is refused, not cut off without a word
     }
     if request.dimensions is not None:
         body["output_dimension"] = request.dimensions

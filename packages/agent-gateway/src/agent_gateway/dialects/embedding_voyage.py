@@ -13,6 +13,7 @@ def encode(request: EmbeddingRequest) -> dict[str, object]:
         "input": list(request.texts),
         "input_type": request.purpose,
         "encoding_format": "base64",
+        "truncation": False,  # a text that is too long is refused, not cut off without a word
     }
     if request.dimensions is not None:
         body["output_dimension"] = request.dimensions
