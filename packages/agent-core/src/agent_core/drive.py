@@ -52,6 +52,7 @@ class Drive:
         "has_commands",
         "is_cancelled",
         "late",
+        "now",
         "resting",
         "scope",
         "state",
@@ -76,6 +77,8 @@ class Drive:
         """True: a person's command is in the journal that this drive may not have read."""
         self.resting: tuple[str, ...] = ()
         """The delegated runs that wait for a person."""
+        self.now = adapters.clock.now
+        """The time, in seconds since the epoch."""
         self._owed: tuple[RunState, Effects] = (state, owed(state))
         self._appending: anyio.Lock | None = None
         """Held while an event is appended, as long as several effects are performed at once."""
@@ -278,10 +281,6 @@ class Drive:
             for observer in self._observers:
                 observer.on_event(stored, state)
 
-    def now(self) -> float:
-        """The time, in seconds since the epoch."""
-        return self.adapters.clock.now()
-
     # ── memory and the model ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _hydrate(self) -> None:
@@ -311,7 +310,7 @@ class Drive:
         except ModelRefusedError as error:
             await self.commit(ev.ModelFailed(at=self.now(), code="refused", reason=str(error)))
             return
-        read = self.plan(outcome.message)
+        read = self.plan(outcome.message) if self.adapters.planning else None
         plan = read if isinstance(read, proposal.Proposal) else None
         await self.commit(
             outcome.event(self.now(), final=effect.final, plan=plan, answered_by=state.answered_by)

@@ -112,17 +112,17 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
     @property
     def text(self) -> str:
         """The text parts, joined; reasoning, calls and results are left out."""
-        return "".join(part.text for part in self.parts if isinstance(part, Text))
+        return "".join([part.text for part in self.parts if isinstance(part, Text)])
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls, in the order in which the model gave them."""
-        return tuple(part for part in self.parts if isinstance(part, ToolCall))
+        return tuple([part for part in self.parts if isinstance(part, ToolCall)])
 
     @property
     def tool_results(self) -> tuple[ToolResult, ...]:
         """The tool results, in call order."""
-        return tuple(part for part in self.parts if isinstance(part, ToolResult))
+        return tuple([part for part in self.parts if isinstance(part, ToolResult)])
 
 
 _SHORT = {

@@ -115,8 +115,9 @@ def evolve(state: RunState, event: ev.Event) -> RunState:
         raise IllegalEventError(state.phase, ev.event_type(event))
     change = CHANGES.get(kind)
     facts = change(state, event) if change is not None else {}
-    rest = settle(phase, facts.get("calls", state.calls))
-    return replace(state, phase=rest, seq=state.seq + 1, updated_at=event.at or state.updated_at, **facts)
+    if phase is DISPATCHING:
+        phase = settle(phase, facts.get("calls", state.calls))
+    return replace(state, phase=phase, seq=state.seq + 1, updated_at=event.at or state.updated_at, **facts)
 
 
 Effects = tuple[eff.Effect, ...]

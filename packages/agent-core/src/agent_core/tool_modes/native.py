@@ -8,7 +8,7 @@ def native(view: TurnView) -> Turn:
     """One question; what comes back is the turn."""
     request = ModelRequest(
         messages=view.conversation(),
-        tools=tuple(offer.spec for offer in view.offers),
+        tools=tuple([offer.spec for offer in view.offers]),
         tool_choice="auto" if view.offers else "none",
     )
     completion = yield Ask(request=request)

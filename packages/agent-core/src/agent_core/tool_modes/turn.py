@@ -28,6 +28,8 @@ class TurnView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     def conversation(self, *preface: str) -> Sequence[Message]:
         """The messages behind one system message of the instructions and `preface`."""
+        if not preface and not self.instructions and self.answer_schema is None:
+            return self.messages
         head = "\n\n".join([text for text in (self.instructions, *preface, self._shape()) if text])
         return (system(head), *self.messages) if head else self.messages
 
@@ -84,8 +86,9 @@ Turn: TypeAlias = Generator[Ask, Completion, TurnOutcome]
 
 def with_unique_ids(message: Message, turn: int) -> Message:
     """The message, whose calls have ids that are not empty and not shared; some servers leave them out."""
-    taken = {call.tool_call_id for call in message.tool_calls}
-    if len(taken) == len(message.tool_calls) and "" not in taken:
+    calls = message.tool_calls
+    taken = {call.tool_call_id for call in calls}
+    if len(taken) == len(calls) and "" not in taken:
         return message
     seen: set[str] = set()
     parts = list(message.parts)
