@@ -81,7 +81,10 @@ async def test_results_are_passed_on_and_the_model_reads_one_outcome(runner_of):
     assert [one.tool_call_id for one in called.tool_calls] == ["p"]
     assert [one.tool_call_id for one in results.tool_results] == ["p"]
     assert state.spent.tool_calls == 2
-    assert {context.idempotency_key for _, context in runner.adapters.tools.ran} == {"run_2/1/f", "run_2/1/e"}
+    assert {context.idempotency_key for _, context in runner.adapters.tools.ran} == {
+        "run_0002/1/f",
+        "run_0002/1/e",
+    }
 
 
 async def test_policy_sees_the_exact_arguments(runner_of):

@@ -50,6 +50,16 @@ class LosesAnEvent(InMemoryJournal):
         return seq
 
 
+class LosesTheSeventh(InMemoryJournal):
+    """Says that it has the seventh event, and never has: there is no way on."""
+
+    async def append(self, run_id, expected_seq, events, *, writer):
+        seq = await super().append(run_id, expected_seq, events, writer=writer)
+        if seq == 7:
+            self.runs[run_id].pop()
+        return seq
+
+
 class LetsEveryoneWrite(InMemoryJournal):
     """Appends whatever the expected number is."""
 
@@ -176,24 +186,20 @@ class TellsTwice(Runner):
         return await super().drive(run_id, observers=(*observers, *observers))
 
 
-class NoOrder:
-    async def enter(self, session_id):
-        return False
-
-    def leave(self, session_id):
-        pass
-
-
 class WithoutOrder(Runner):
-    """Drives runs of one session at once."""
+    """Drives runs of one session at once: every drive has a runner of its own."""
 
     def __init__(self, **ports):
         super().__init__(**ports)
-        self._sessions = NoOrder()
+        self.ports = ports
+
+    async def drive(self, run_id, *, observers=()):
+        return await Runner(**self.ports).drive(run_id, observers=observers)
 
 
 BROKEN = {
     "a journal that loses an acknowledged event": ("acknowledged", Parts(journal=LosesAnEvent)),
+    "a journal that always loses the same event": ("ends", Parts(journal=LosesTheSeventh)),
     "a journal that lets everyone write": ("numbers", Parts(journal=LetsEveryoneWrite)),
     "a journal that repeats an event": ("errors", Parts(journal=Repeats)),
     "a journal whose disk is full": ("ends", Parts(journal=FillsUp)),

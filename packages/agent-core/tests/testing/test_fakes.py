@@ -19,7 +19,7 @@ async def test_time_moves_only_when_told():
 
 def test_ids_count():
     ids = SequentialIds()
-    assert [ids.new("run"), ids.new("writer")] == ["run_1", "writer_2"]
+    assert [ids.new("run"), ids.new("writer")] == ["run_0001", "writer_0002"]
 
 
 async def test_no_memory_knows_nothing_and_keeps_the_last_outcome_of_each_run():

@@ -133,6 +133,16 @@ async def _stalled():
     await asyncio.get_running_loop().create_future()
 
 
+def test_going_in_circles_is_an_error():
+    async def main():
+        await anyio.sleep(3)
+        while True:
+            await anyio.lowlevel.checkpoint()
+
+    with pytest.raises(StalledError, match=r"at 3\.000 s of virtual time more than 500 steps"):
+        anyio.run(main, backend_options=virtual_time(max_steps_at_once=500))
+
+
 def test_the_loop_counts_its_steps_and_can_be_used_without_anyio():
     loop = VirtualEventLoop(seed=3)
     try:

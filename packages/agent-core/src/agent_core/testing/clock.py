@@ -24,7 +24,7 @@ class VirtualClock:
 
 
 class SequentialIds:
-    """`run_1`, `run_2`, `writer_3`, ..."""
+    """`run_0001`, `run_0002`, `writer_0003`, ..."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -32,4 +32,4 @@ class SequentialIds:
     def new(self, prefix: str) -> str:
         """The next id."""
         self._count += 1
-        return f"{prefix}_{self._count}"
+        return f"{prefix}_{self._count:04}"

@@ -51,6 +51,9 @@ class ScriptedTools:
             known = ", ".join(sorted(self._bodies))
             content = f"There is no tool {call.name!r}; there are: {known}."
             return ToolResult(tool_call_id=call.tool_call_id, content=content, error="unknown_tool")
+        if call.malformed:
+            content = f"The arguments of {call.name} are no JSON object: {call.malformed}"
+            return ToolResult(tool_call_id=call.tool_call_id, content=content, error="invalid_arguments")
         try:
             value = body(**call.arguments)
             content = await value if inspect.isawaitable(value) else value

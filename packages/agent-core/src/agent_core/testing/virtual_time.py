@@ -22,17 +22,18 @@ Ts = TypeVarTuple("Ts")
 
 PATIENCE = 64
 """Steps after which whoever can go on goes before all that became ready later, whatever the seed says: no task starves."""
+MAX_STEPS_AT_ONCE = 1_000_000
+"""Steps without a moment of time between them; whoever takes more is in a circle."""
+_WAITING = "every task waits for ever; is one waiting for a thread or for I/O?"
 STICKINESS = (1, 1, 4, 32)
 """For how many steps in a row a task keeps its place among the others; one is drawn for each seed."""
 
 
 class StalledError(AgentError):
-    """Every task waits for something that will not come: no timer is set, and virtual time has no outside."""
+    """Time will not go on: every task waits for something that will not come, or they keep each other busy."""
 
-    def __init__(self, now: float) -> None:
-        super().__init__(
-            f"at {now:.3f} s of virtual time every task waits for ever; is one waiting for a thread or for I/O?"
-        )
+    def __init__(self, now: float, why: str) -> None:
+        super().__init__(f"at {now:.3f} s of virtual time {why}")
         self.now = now
 
 
@@ -51,9 +52,10 @@ class VirtualTask(asyncio.Task[Any]):
 class VirtualEventLoop(asyncio.BaseEventLoop):
     """An asyncio loop over virtual time. It uses one private method of asyncio's: `_run_once` is what there is to replace."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, max_steps_at_once: int = MAX_STEPS_AT_ONCE) -> None:
         """Begin at time 0; `seed` decides in which order ready tasks go on."""
         super().__init__()
+        self._max_steps = max_steps_at_once
         self._seed = seed
         self._now = 0.0
         self._ready_tasks: list[tuple[int, int, int, asyncio.Handle]] = []
@@ -63,6 +65,7 @@ class VirtualEventLoop(asyncio.BaseEventLoop):
         self._count = 0
         self._tasks = 0
         self._sticky = STICKINESS[seed % len(STICKINESS)]
+        self._steps_before = 0
         self.steps = 0
         """How many callbacks were run."""
         self.set_task_factory(self._new_task)
@@ -126,13 +129,19 @@ class VirtualEventLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         """One callback, or where there is none one step of a task; where there is none either, time moves on."""
+        if self.steps - self._steps_before > self._max_steps:
+            self._steps_before = self.steps  # what is left is cancelled, which takes steps too
+            raise StalledError(
+                self._now, f"more than {self._max_steps} steps were taken; is a task going in circles?"
+            )
         self._ring()
         if not (self._callbacks or self._ready_tasks or self._next_callbacks):
             if self._timers:
                 self._now = max(self._now, self._timers[0][0])
+                self._steps_before = self.steps
                 self._ring()
             elif not getattr(self, "_stopping", False):
-                raise StalledError(self._now)
+                raise StalledError(self._now, _WAITING)
         if self._callbacks:
             self._run(self._callbacks.popleft())
             return
@@ -162,9 +171,13 @@ class VirtualEventLoop(asyncio.BaseEventLoop):
         super().close()
 
 
-def virtual_time(seed: int = 0) -> dict[str, Any]:
-    """The `backend_options` of `anyio.run` for a run in virtual time whose interleaving `seed` decides."""
-    return {"loop_factory": lambda: VirtualEventLoop(seed)}
+def virtual_time(seed: int = 0, *, max_steps_at_once: int = MAX_STEPS_AT_ONCE) -> dict[str, Any]:
+    """The `backend_options` of `anyio.run` for a run in virtual time whose interleaving `seed` decides.
+
+    Whoever takes more than `max_steps_at_once` steps without a moment of time between them is stopped as one who goes in
+    circles: `StalledError`.
+    """
+    return {"loop_factory": lambda: VirtualEventLoop(seed, max_steps_at_once)}
 
 
 class LoopClock:

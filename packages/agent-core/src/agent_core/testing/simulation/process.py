@@ -88,6 +88,8 @@ class Process:
                     self.kill()
                     raise ProcessDiedError
             await self._dawdle()
+        else:
+            await asyncio.sleep(0)  # nobody who goes in circles does so unseen
         if self.is_dead:
             raise ProcessDiedError
 

@@ -10,8 +10,10 @@ from agent_core.testing.simulation import laws
 from agent_core.testing.simulation.scenario import FAULTS, Scenario
 from agent_core.testing.simulation.witness import Violation
 from agent_core.testing.simulation.world import Parts, World
-from agent_core.testing.virtual_time import virtual_time
+from agent_core.testing.virtual_time import StalledError, virtual_time
 
+MAX_STEPS_AT_ONCE = 10_000
+"""A world takes some hundreds at most."""
 COMMAND = "python -m agent_core.testing.simulation"
 
 
@@ -28,8 +30,6 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How often each thing happened: events by type, crashes, commands, tools, ends of drives."""
     virtual_s: float
     """How long the world took by its own clock."""
-    steps: int
-    """How many callbacks the event loop ran."""
     trace: tuple[tuple[object, ...], ...] = ()
     """What happened, each with its virtual time, where it was asked for."""
 
@@ -59,31 +59,32 @@ def simulate(
         trace: Whether to keep what happened in the report.
     """
     scenario = Scenario.of(seed, frozenset(faults))
+    world = World(scenario, parts or Parts())
+    stalled: list[Violation] = []
     collects = gc.isenabled()
     gc.disable()  # else a collection would end asynchronous generators at moments of its own
     try:
-        return anyio.run(_lived, scenario, parts or Parts(), trace, backend_options=virtual_time(seed))
+        anyio.run(_live, world, backend_options=virtual_time(seed, max_steps_at_once=MAX_STEPS_AT_ONCE))
+    except StalledError as error:
+        stalled.append(Violation(law="ends", detail=str(error), at_s=error.now))
     finally:
         if collects:
             gc.enable()
-
-
-async def _lived(scenario: Scenario, parts: Parts, trace: bool) -> Report:
-    world = World(scenario, parts)
-    await world.live()
-    ended_at = anyio.current_time()
     witness = world.witness
-    await laws.check(witness, world.journal, world.memory, list(witness.written))
     return Report(
-        seed=scenario.seed,
+        seed=seed,
         faults=tuple(sorted(scenario.faults)),
-        violations=tuple(witness.violations),
+        violations=(*witness.violations, *stalled),
         fingerprint=witness.fingerprint(),
         counts=dict(witness.counts),
-        virtual_s=ended_at,
-        steps=len(witness.trace),
+        virtual_s=world.ended_at_s,
         trace=tuple(witness.trace) if trace else (),
     )
+
+
+async def _live(world: World) -> None:
+    await world.live()
+    await laws.check(world.witness, world.journal, world.memory, list(world.witness.written))
 
 
 def shrink(report: Report, *, parts: Parts | None = None) -> Report:

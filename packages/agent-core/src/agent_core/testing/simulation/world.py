@@ -24,7 +24,9 @@ from agent_core.testing.virtual_time import LoopClock
 from agent_core.transitions import owed
 
 DAY_S = 86_400.0
-HORIZON_S = QUIET_AFTER_S + 6 * DAY_S
+EPOCH_S = 1_700_000_000.0
+"""What the clock shows when a world begins, in seconds since the epoch."""
+HORIZON_S = QUIET_AFTER_S + 4 * DAY_S
 """Virtual seconds until every run must have ended."""
 
 
@@ -51,7 +53,7 @@ class World:
     def __init__(self, scenario: Scenario, parts: Parts) -> None:
         self.scenario = scenario
         self.faults = scenario.faults
-        self.witness = Witness(LoopClock().now())
+        self.witness = Witness(EPOCH_S)
         self.journal = parts.journal()
         self.memory = parts.memory()
         self.model = SimulatedModel(scenario, self.is_quiet)
@@ -61,7 +63,10 @@ class World:
         """By the name of the plan, once it is started."""
         self._parts = parts
         self._chance = Chance(scenario.seed, "world")
+        self._clock = LoopClock(EPOCH_S)
         self._ids = SequentialIds()
+        self.ended_at_s = 0.0
+        """Virtual seconds after which every run was over, or the world was left."""
         self._processes: list[of.Process] = []
         self._made = 0
 
@@ -81,6 +86,7 @@ class World:
                     for plan in self.scenario.runs:
                         keepers.start_soon(self._keep, plan)
                 chaos.cancel_scope.cancel()
+        self.ended_at_s = anyio.current_time()
 
     async def _give_up(self, scope: anyio.CancelScope) -> None:
         await self.witness.enough.wait()
@@ -104,7 +110,7 @@ class World:
             tools=self._parts.tools(of.ProcessTools(made)),
             memory=of.ProcessMemory(made),
             journal=of.ProcessJournal(made),
-            clock=LoopClock(),
+            clock=self._clock,
             ids=self._ids,
             planning=self.scenario.planning,
             escalate=self.scenario.escalate,
@@ -180,14 +186,14 @@ class World:
     async def _cancel(self, run_id: str, after_s: float = 0.0) -> None:
         await anyio.sleep(after_s)
         self.witness.saw("cancel", run_id)
-        await self.process().send(run_id, ev.RunCancelled(at=LoopClock().now(), by="somebody"))
+        await self.process().send(run_id, ev.RunCancelled(at=self._clock.now(), by="somebody"))
 
     async def _people(self) -> None:
         """Look now and then whether anything is asked; decide, sometimes after days, sometimes twice."""
         while True:
             is_days_later = "people" in self.faults and not self.is_quiet() and self._chance.happens(0.05)
             await anyio.sleep(
-                self._chance.between(1, 5) * DAY_S if is_days_later else self._chance.between(1, 40)
+                self._chance.between(1, 3) * DAY_S if is_days_later else self._chance.between(1, 40)
             )
             for run_id in list(self.witness.states):
                 await self._look_at(run_id)
@@ -210,7 +216,7 @@ class World:
                 clicks.start_soon(self.process().send, run_id, command)
 
     def _command(self, call: planning.CallState) -> ev.Event:
-        at, key = LoopClock().now(), call.call.tool_call_id
+        at, key = self._clock.now(), call.call.tool_call_id
         kinds = {"grant": 4.0, "deny": 1.5}
         if "people" in self.faults:
             kinds |= {"edit": 1.5, "input": 1.0}
