@@ -1,3 +1,4 @@
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ from agent_gateway.catalog import KNOWN, connect
 from agent_gateway.client import HttpChatModel
 from agent_gateway.compat import COMPATS, Thinking
 from agent_gateway.engines.llama_cpp import LlamaCppModel
-from agent_gateway.errors import UnknownModelError, UnknownServerError, WeightsError
+from agent_gateway.engines.vllm_server import VllmServerModel
+from agent_gateway.errors import MissingExtraError, UnknownModelError, UnknownServerError, WeightsError
 from agent_gateway.families import FAMILIES, family_of, remote_profile
 from agent_gateway.gguf import GgufInfo
 from agent_gateway.profiles import gguf_profile
@@ -17,14 +19,26 @@ KEY = "sk-very-secret"
 
 
 @pytest.mark.parametrize(
-    "name", ["", "local:", "local:gpt-9", "openai:", "openai", "nobody:llama", "smollm2-135m"]
+    "name",
+    [
+        "",
+        "local:",
+        "local:gpt-9",
+        "openai:",
+        "openai",
+        "nobody:llama",
+        "smollm2-135m",
+        "llama:",
+        "llama:x",
+        "vllm:",
+    ],
 )
 def test_an_unknown_name_lists_those_that_are_known(name: str) -> None:
     with pytest.raises(
-        UnknownModelError, match=r"local:smollm2-135m, local:/path/to/model.gguf, openai:NAME, anthr"
+        UnknownModelError, match=r"local:smollm2-135m, .*, vllm:/path/to/checkpoint, openai:NAME, anthr"
     ):
         connect(name)
-    assert len(KNOWN) == len(PROVIDERS) + 3
+    assert len(KNOWN) == len(PROVIDERS) + 6
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=lambda provider: provider.name)
@@ -144,3 +158,29 @@ def test_the_tool_mode_goes_by_size(parameters: int, mode: ToolMode) -> None:
     )
     profile: ModelProfile = gguf_profile("local:m", info)
     assert (profile.tool_mode, profile.context_tokens) == (mode, 8_192)
+
+
+def test_the_engines_by_name(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xllamacpp")
+    monkeypatch.delenv("AGENT_VLLM_PYTHON", raising=False)
+    assert isinstance(connect(f"llama:{weights}", slots=2, reply_tokens=9), LlamaCppModel)
+    assert connect(f"llama:{weights}", reply_tokens=9).profile.reply_tokens == 9
+    assert connect(f"llama:{weights}").profile.name == f"llama:{weights.stem}"
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"agent-gateway\[mistralrs\]"):
+        connect(f"mistralrs:{weights}")
+    with pytest.raises(MissingExtraError, match=r"agent-gateway\[vllm\]"):
+        connect(f"vllm:{tmp_path}")
+
+
+def test_vllm_in_another_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("vllm") is not None:
+        pytest.skip("vLLM is in this environment")
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 2048}')
+    monkeypatch.setenv("AGENT_VLLM_PYTHON", "/somewhere/bin/python")
+    model = connect(f"vllm:{tmp_path}", tool_mode=ToolMode.ROUTED)
+    assert isinstance(model, VllmServerModel)
+    assert model.profile.context_tokens == 2_048
+    assert model.profile.reply_tokens == 512
+    assert model.profile.tool_mode is ToolMode.ROUTED
+    assert isinstance(connect("vllm:served-elsewhere"), HttpChatModel)

@@ -22,7 +22,7 @@ def a_file(*, weights: int = 64 * 4, version: int = 3) -> bytes:
         text("llama.context_length") + struct.pack("<I", 4) + struct.pack("<I", 512),
         text("scores") + struct.pack("<IIQ", 9, 6, 100) + struct.pack("<100f", *range(100)),
         text("words") + struct.pack("<IIQ", 9, 8, 2) + text("a") + text("b"),
-        text("tokenizer.chat_template") + struct.pack("<I", 8) + text("{{ x }}"),
+        text("tokenizer.chat_template") + struct.pack("<I", 8) + text("{{ tools }}"),
     ]
     tensor = text("t") + struct.pack("<I2QIQ", 2, 8, 8, 0, 0)
     head = b"GGUF" + struct.pack("<IQQ", version, 1, len(entries)) + b"".join(entries) + tensor
@@ -33,7 +33,12 @@ def test_what_a_header_says(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(a_file())
     assert read_info(path) == GgufInfo(
-        architecture="llama", name="Tiny", context_tokens=512, parameters=64, has_chat_template=True
+        architecture="llama",
+        name="Tiny",
+        context_tokens=512,
+        parameters=64,
+        has_chat_template=True,
+        template_has_tools=True,
     )
 
 

@@ -76,7 +76,9 @@ class AiohttpTransport(Transport):
             async with asyncio.timeout(wait_s):
                 try:
                     return await self._ask(session, call, timeouts)
-                except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                except aiohttp.ClientConnectorError:
+                    raise
+                except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
                     return await self._ask(session, call, timeouts)
         except TimeoutError as error:
             if isinstance(error, aiohttp.ClientError):

@@ -1,6 +1,7 @@
 """From a model's name to a model: `connect("anthropic:claude-sonnet-4-5")`, `connect("local")`."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -9,19 +10,15 @@ import msgspec
 from agent_core.chat import ModelProfile, ToolMode
 from agent_gateway.client import HttpChatModel
 from agent_gateway.dialects.dialect import Dialect
-from agent_gateway.engines.llama_cpp import LlamaCppModel
+from agent_gateway.engines.local import LOCAL_NAMES, LocalModel, LocalSettings, local_model
 from agent_gateway.errors import UnknownModelError
 from agent_gateway.families import family_of, remote_profile
-from agent_gateway.gguf import read_info
-from agent_gateway.profiles import DEFAULT_LOCAL, EMBEDDED, gguf_profile
 from agent_gateway.providers import PROVIDERS, DialectName, Provider
 from agent_gateway.transport import Timeouts, Transport
-from agent_gateway.weights import OnProgress, find_weights
+from agent_gateway.weights import OnProgress
 
 KNOWN = (
-    "local",
-    *(f"local:{name}" for name in EMBEDDED),
-    "local:/path/to/model.gguf",
+    *LOCAL_NAMES,
     *(f"{name}:NAME" for name in PROVIDERS),
 )
 """The names that `connect` takes, for people to read."""
@@ -45,7 +42,7 @@ def connect(
     context_tokens: int | None = None,
     reply_tokens: int | None = None,
     on_progress: OnProgress | None = None,
-) -> LlamaCppModel | HttpChatModel:
+) -> "LocalModel | HttpChatModel":
     """The model called `name`; nothing is loaded or asked before its first use.
 
     Of a model behind a provider: `api_key` is else looked for in the environment, by the name that the provider's own
@@ -61,11 +58,15 @@ def connect(
     Raises:
         UnknownModelError: no such name; lists those that are known.
         UnknownServerError: `server` is no kind that is known.
-        WeightsError: `local:PATH` is no whole GGUF file.
-        MissingExtraError: a local model without the extra `llama`.
+        WeightsError: the path of a local model is no whole GGUF file.
+        MissingExtraError: a local model without the extra of its engine.
     """
     kind, _, rest = name.partition(":")
     changes = {"tool_mode": tool_mode, "context_tokens": context_tokens, "reply_tokens": reply_tokens}
+    here = LocalSettings(models_folder=models_folder, threads=threads, slots=slots, on_progress=on_progress)
+    model = local_model(name, here, profiled=partial(_changed, changes=changes))
+    if model is not None:
+        return model
     provider = PROVIDERS.get(kind)
     if provider is not None and rest:
         url = base_url or provider.base_url
@@ -86,12 +87,6 @@ def connect(
             timeouts=timeouts,
             streaming=streaming,
         )
-    if kind == "local":
-        rest = rest or (DEFAULT_LOCAL if name == kind else "")
-        if rest in EMBEDDED or _is_path(rest):
-            path, profile = _local(rest, models_folder)
-            profile = _changed(profile, changes)
-            return LlamaCppModel(path, profile=profile, threads=threads, slots=slots, on_progress=on_progress)
     raise UnknownModelError(name, KNOWN)
 
 
@@ -129,20 +124,6 @@ def _dialect(name: DialectName) -> Dialect:
             return Gemini()
         case _:
             assert_never(name)
-
-
-def _local(rest: str, models_folder: Path | None) -> tuple[Path, ModelProfile]:
-    model = EMBEDDED.get(rest)
-    if model is None:
-        path = Path(rest).expanduser()
-        return path, gguf_profile(f"local:{path.stem}", read_info(path))
-    # Missing weights are told of at the first use, so that a daemon starts without them.
-    found = find_weights(models_folder, name=rest)
-    return found or (models_folder or Path()) / model.file, model.profile
-
-
-def _is_path(text: str) -> bool:
-    return text.endswith(".gguf") or "/" in text or text.startswith("~")
 
 
 def _changed(profile: ModelProfile, changes: dict[str, ToolMode | int | None]) -> ModelProfile:

@@ -30,6 +30,7 @@ _SCALARS = {
     12: "<d",
 }
 _STRING, _ARRAY = 8, 9
+_TEMPLATE = "tokenizer.chat_template"
 _LONGEST_KEPT_ARRAY = 64  # vocabularies have 50,000 items and more, and nobody here asks for them
 
 # ggml tensor type -> (weights a block, bytes a block); types that are missing here are measured by offset alone.
@@ -61,6 +62,8 @@ class GgufInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The context the model was trained with."""
     parameters: int
     has_chat_template: bool
+    template_has_tools: bool = False
+    """Whether the chat template has a place for tools."""
     kept_values_per_token: int = 0
     """Keys and values kept of each token of the context, over all layers; 0: the header does not say."""
 
@@ -112,7 +115,8 @@ class _Header:
             name=str(metadata.get("general.name", path.stem)),
             context_tokens=_integer(metadata, f"{architecture}.context_length", 2_048),
             parameters=parameters,
-            has_chat_template="tokenizer.chat_template" in metadata,
+            has_chat_template=_TEMPLATE in metadata,
+            template_has_tools="tools" in str(metadata.get(_TEMPLATE, "")),
             kept_values_per_token=_kept_values(metadata, architecture),
         )
 

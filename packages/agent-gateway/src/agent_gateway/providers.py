@@ -71,6 +71,7 @@ _ALL = (
     ),
     Provider(name="xai", base_url="https://api.x.ai/v1", key_names=("XAI_API_KEY",), server="compatible"),
     Provider(name="ollama", base_url="http://127.0.0.1:11434/v1", server="ollama"),
+    Provider(name="vllm", base_url="http://127.0.0.1:8000/v1", server="vllm"),
 )
 PROVIDERS: Mapping[str, Provider] = MappingProxyType({provider.name: provider for provider in _ALL})
 """By name: what stands before the colon of a model's name."""

@@ -13,6 +13,7 @@ from agent_core.errors import ContextTooLongError
 from agent_core.messages import FinishReason, user
 from agent_core.ports import ChatModel
 from agent_core.testing.conformance.chat_model import ChatModelConformance
+from agent_core.tools import ToolSpec
 from agent_gateway.catalog import open_model
 from agent_gateway.client import OpenAIChatModel
 from agent_gateway.engines.llama_cpp import LlamaCppModel, default_threads
@@ -118,6 +119,18 @@ class TestDecoding:
         assert allowed(completion.message.text)
         assert completion.finish_reason is FinishReason.STOP
 
+    async def test_a_call_that_is_required_is_made_though_the_template_knows_no_tools(
+        self, loaded: LlamaCppModel
+    ) -> None:
+        schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        spec = ToolSpec(name="get.weather", description="The weather of a city", parameters=schema)
+        request = ask_for(
+            "What is the weather in Paris?", tools=(spec,), tool_choice="required", max_output_tokens=500
+        )
+        (call,) = (await ask(loaded, request)).message.tool_calls
+        assert call.name == "get.weather"
+        assert call.arguments["city"]
+
     @pytest.mark.parametrize(
         "constraint", [Grammar(gbnf="root ::= nothing"), JsonSchema(schema={"type": "nonsense"})]
     )
@@ -140,7 +153,7 @@ class TestDecoding:
 
         async def one(model: LlamaCppModel, number: int) -> None:
             async for item in model.stream(ask_for(f"Tell a story of {number}.", max_output_tokens=40)):
-                said.append(number if isinstance(item, TextDelta) else 0)
+                said.append(number if isinstance(item, TextDelta) else 0)  # noqa: PERF401 (two at once: the order counts)
 
         async with LlamaCppModel(weights, profile=PROFILE, threads=1, slots=2) as model:
             await model.load()

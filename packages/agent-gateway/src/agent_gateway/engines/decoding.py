@@ -3,6 +3,7 @@ waits. Knows no engine.
 """
 
 import contextlib
+import math
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -43,15 +44,20 @@ class Decodings:
             yield
 
     @contextlib.asynccontextmanager
-    async def run(self, work: Callable[[Callable[[C], bool]], T]) -> "AsyncGenerator[Decoding[C, T]]":
-        """`work` in a thread for as long as the block lasts; leaving it early stops the engine."""
+    async def run(
+        self, work: Callable[[Callable[[C], bool]], T], *, patience_s: float = math.inf
+    ) -> "AsyncGenerator[Decoding[C, T]]":
+        """`work` in a thread for as long as the block lasts; leaving it early stops the engine.
+
+        An engine that cannot stop within `patience_s` is left to end by itself; its thread is not free until then.
+        """
         decoding = Decoding(self._pool(), work)
         self._running.add(decoding)
         try:
             yield decoding
         finally:
             decoding.cancel()
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(patience_s, shield=True):
                 await decoding.ended()
             self._running.discard(decoding)
 

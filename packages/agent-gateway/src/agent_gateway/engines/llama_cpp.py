@@ -26,8 +26,10 @@ from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest, TextD
 from agent_gateway.compat import LLAMA_CPP, Compat
 from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
 from agent_gateway.engines.decoding import Decodings
+from agent_gateway.engines.held_calls import held_request
 from agent_gateway.engines.llama_completion import RawCompletion
 from agent_gateway.engines.memory import give_back, refuse_too_large
+from agent_gateway.engines.replies import Reply, as_call
 from agent_gateway.errors import (
     MissingExtraError,
     ProviderRefusedError,
@@ -108,6 +110,7 @@ class LlamaCppModel:
         self._loading = threading.Lock()
         self._server: _Server | None = None
         self._folder: ScratchFolder | None = None
+        self._template_has_tools = False
         self._decodings = Decodings(slots, "llama")
         name = profile.name.partition(":")[2] or profile.name
         self._target = Target(
@@ -129,10 +132,23 @@ class LlamaCppModel:
         """
         server = await self._ready()
         async with self._decodings.turn():
-            replies = self._continue(server, request) if request.raw else self._chat(server, request)
+            replies = self._continue(server, request) if request.raw else self._called(server, request)
             async with contextlib.aclosing(replies):
                 async for item in replies:
                     yield item
+
+    async def _called(self, server: _Server, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
+        """A chat. Where the model's template has no tools, llama.cpp leaves them out and does as if none were asked
+        for, even if one must be called.
+        """
+        held = None if self._template_has_tools else held_request(request, self._profile.schema_limits)
+        reply = Reply(self._target.model, names=wire_names(request.tools), held=held is not None)
+        async with (
+            contextlib.aclosing(self._chat(server, held or request)) as items,
+            contextlib.aclosing(as_call(items, reply) if held else items) as shown,
+        ):
+            async for item in shown:
+                yield item
 
     async def _chat(self, server: _Server, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         body = self._encode(request)
@@ -244,6 +260,7 @@ class LlamaCppModel:
 
     def _start(self) -> _Server:
         info = read_info(self._path, advice=PULL_ADVICE)
+        self._template_has_tools = info.template_has_tools
         tokens = self._profile.context_tokens * self._slots_count
         refuse_too_large(self._path, info, context_tokens=tokens, free_bytes=self._memory_bytes)
         began = time.monotonic()
