@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from agent_memory.session_memory import SessionMemory
     from agent_memory.short_term import ShortTermWindow
+    from agent_memory.skill_memory import LearnedLesson, Pattern, SkillMemory, Statistics, Step, ToolHit
     from agent_memory.summaries import ModelSummary
     from agent_memory.tokens import counted_by, estimate_tokens
 
@@ -75,6 +76,7 @@ else:
         ),
         "session_memory": ("SessionMemory",),
         "short_term": ("ShortTermWindow",),
+        "skill_memory": ("LearnedLesson", "Pattern", "SkillMemory", "Statistics", "Step", "ToolHit"),
         "summaries": ("ModelSummary",),
         "tokens": ("counted_by", "estimate_tokens"),
     }
@@ -107,6 +109,7 @@ __all__ = [
     "JournalVersionError",
     "KnowledgeVersionError",
     "LanceKnowledgeBase",
+    "LearnedLesson",
     "LongTermMemory",
     "MemoryStoreError",
     "MemoryUnavailableError",
@@ -115,13 +118,18 @@ __all__ = [
     "OnnxEmbedder",
     "Outcome",
     "ParseError",
+    "Pattern",
     "RecallingMemory",
     "Reranker",
     "RetrievalWeights",
     "SessionMemory",
     "ShortTermWindow",
+    "SkillMemory",
     "SqliteJournal",
     "StaticEmbedder",
+    "Statistics",
+    "Step",
+    "ToolHit",
     "UnknownDomainError",
     "UnknownFieldError",
     "Weights",
