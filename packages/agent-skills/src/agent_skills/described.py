@@ -5,11 +5,12 @@ what it forgot or made up.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext
 from agent_core.tools import Label, ToolSpec
+from agent_skills.decoded import as_list, as_object
 from agent_skills.errors import InvalidArgumentsError
 from agent_skills.reading import PlainReader
 from agent_skills.schema import Parameters
@@ -42,16 +43,16 @@ class DescribedParameters(Parameters):
         Raises:
             InvalidArgumentsError: one is missing, unknown or of another type.
         """
-        properties = _object(self.schema.get("properties"))
-        for name in cast("Iterable[str]", self.schema.get("required") or ()):
+        properties = as_object(self.schema.get("properties"))
+        for name in as_list(self.schema.get("required")):
             if name not in arguments:
                 raise InvalidArgumentsError("$", f"Object missing required field `{name}`")
         for name, value in arguments.items():
             if name not in properties:
                 if self.schema.get("additionalProperties") is False:
                     raise InvalidArgumentsError("$", f"Object contains unknown field `{name}`")
-            elif not _is_of(value, _object(properties[name]).get("type")):
-                wanted = _object(properties[name]).get("type")
+            elif not _is_of(value, as_object(properties[name]).get("type")):
+                wanted = as_object(properties[name]).get("type")
                 raise InvalidArgumentsError(f"$.{name}", f"Expected `{wanted}`, got `{type(value).__name__}`")
         return {"arguments": dict(arguments)}
 
@@ -90,10 +91,6 @@ def described_skill(
         timeout_s=timeout_s,
     )
     return Skill(function, spec, DescribedParameters(schema), PlainReader(None))
-
-
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _is_of(value: object, wanted: object) -> bool:

@@ -1,6 +1,8 @@
 """The skills that come with the library, one file each. Each is a plugin, registered in code as any other is."""
 
+import logging
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -13,12 +15,21 @@ from agent_skills.builtin.files import FilesPlugin
 from agent_skills.builtin.http_api import HttpApiAuth, HttpApiPlugin, HttpApiSettings
 from agent_skills.builtin.knowledge import KnowledgePlugin
 from agent_skills.builtin.memory import MemoryPlugin
+from agent_skills.builtin.python import PythonPlugin, SnippetsPlugin
+from agent_skills.builtin.shell import ShellPlugin
+from agent_skills.builtin.skill_folders import SkillFoldersPlugin
 from agent_skills.builtin.web_search import WebSearchPlugin
+from agent_skills.errors import PluginRefusedError
+from agent_skills.folders import find_folders
+from agent_skills.isolation.monty import MontyInterpreter
+from agent_skills.programs.sandboxed import Programs
 from agent_skills.registry import SkillRegistry
 from agent_skills.secrets import SecretSource, of_this_machine
 from agent_skills.web.engines import SearchSettings
 from agent_skills.web.guarded import GuardedWeb, WebLimits
 from agent_skills.workspace import WorkspaceSettings
+
+logger = logging.getLogger(__name__)
 
 
 class BuiltinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +43,12 @@ class BuiltinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What `fetch` may reach, and how much of it; without it pages of the web are not fetched."""
     search: SearchSettings | None = None
     """The engine of `web_search`; without it the web is not searched."""
+    shell: bool = False
+    """`shell` in the workspace. Needs `BuiltinParts.programs`, and so a sandbox."""
+    python: Literal["", "snippets", "sandbox"] = ""
+    """`python`: in Monty (needs `BuiltinParts.snippets`), or the whole of it in a sandbox (`BuiltinParts.programs`)."""
+    skill_folders: tuple[Path, ...] = ()
+    """Folders whose folders hold a `SKILL.md`."""
 
     @classmethod
     def in_folder(cls, folder: Path) -> "BuiltinSettings":
@@ -47,6 +64,10 @@ class BuiltinParts(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a secret by its name; asked at each call."""
     knowledge: KnowledgeBase | None = None
     memory: MemoryPlugin | None = None
+    programs: Programs | None = None
+    """Runs programs in sandboxes; whoever made it knows that there is one."""
+    snippets: MontyInterpreter | None = None
+    """Whoever made it closes it."""
 
 
 def register_builtins(
@@ -59,8 +80,8 @@ def register_builtins(
     """Register the built-in plugins `calculator` and `clock`, and those that the settings and parts make possible.
 
     Raises:
-        PluginRefusedError: a name is taken, the zone is unknown, the workspace is no folder, or a library that a
-            skill needs is not installed.
+        PluginRefusedError: a name is taken, the zone is unknown, the workspace is no folder, or a library or a
+            sandbox that a skill needs is not there.
     """
     settings = settings or BuiltinSettings()
     parts = parts or BuiltinParts()
@@ -76,6 +97,32 @@ def register_builtins(
         registry.register("knowledge", KnowledgePlugin(parts.knowledge))
     if parts.memory is not None:
         registry.register("memory", parts.memory)
+    _register_programs(registry, settings, parts)
+
+
+def _register_programs(registry: SkillRegistry, settings: BuiltinSettings, parts: BuiltinParts) -> None:
+    """Register what runs code of others. What has no wall to run behind is refused, not run without one."""
+    workspace = settings.workspace
+    if settings.shell:
+        if parts.programs is None or workspace is None:
+            raise PluginRefusedError("shell", "it needs a sandbox and a workspace")
+        registry.register("shell", ShellPlugin(parts.programs, workspace))
+    if settings.python == "snippets":
+        if parts.snippets is None:
+            raise PluginRefusedError(
+                "python", "snippets need an interpreter: pass BuiltinParts(snippets=...)"
+            )
+        registry.register("python", SnippetsPlugin(parts.snippets))
+    elif settings.python == "sandbox":
+        if parts.programs is None:
+            raise PluginRefusedError("python", "it needs a sandbox")
+        registry.register("python", PythonPlugin(parts.programs))
+    found, broken = find_folders(settings.skill_folders)
+    for folder, reason in broken.items():
+        logger.warning("skill folder %s is left out: %s", folder, reason)
+    if found:
+        place = workspace.folder if workspace else None
+        registry.register("skill_folders", SkillFoldersPlugin(found, parts.programs, workspace=place))
 
 
 __all__ = [
@@ -90,6 +137,10 @@ __all__ = [
     "HttpApiSettings",
     "KnowledgePlugin",
     "MemoryPlugin",
+    "PythonPlugin",
+    "ShellPlugin",
+    "SkillFoldersPlugin",
+    "SnippetsPlugin",
     "WebSearchPlugin",
     "register_builtins",
 ]

@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_list, as_object
 from agent_skills.mcp.errors import McpRefusedError
-from agent_skills.mcp.wire import STATELESS, VERSION_KEY, Code, Message, as_list, as_object
+from agent_skills.mcp.wire import STATELESS, VERSION_KEY, Code, Message
 
 VERSION: Final = "mcp-protocol-version"
 METHOD: Final = "mcp-method"

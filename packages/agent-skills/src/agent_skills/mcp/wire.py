@@ -3,15 +3,15 @@
 Source: modelcontextprotocol.io/specification, revisions 2026-07-28 (stateless) and 2025-11-25 (with a handshake).
 """
 
-from collections.abc import Iterable
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_object
 from agent_skills.mcp.errors import McpRefusedError
 
 STATELESS: Final = ("2026-07-28",)
@@ -161,13 +161,3 @@ def failure(request_id: RequestId | None, code: int, message: str, data: JsonObj
 def failure_of(request_id: RequestId | None, error: McpRefusedError) -> Message:
     """An exception as the error of a request."""
     return failure(request_id, error.code, str(error), error.data)
-
-
-def as_object(value: object) -> dict[str, Any]:
-    """A decoded JSON value where it is an object; else an empty one."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[Any]:
-    """A decoded JSON value where it is an array; else an empty one."""
-    return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []

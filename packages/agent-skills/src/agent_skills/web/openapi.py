@@ -4,13 +4,14 @@ References are followed inside the document alone; a type that contains itself i
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_list, as_object
 from agent_skills.errors import SkillError, SkillFailedError
 from agent_skills.http import HttpRequest
 
@@ -79,17 +80,17 @@ def operations(document: JsonObject) -> Iterator[Operation]:
     if not str(document.get("openapi", "")).startswith("3."):
         raise SkillError("this is no OpenAPI document of version 3; convert it, or take another")
     root = _Document(document)
-    for path, item in _object(document.get("paths")).items():
-        shared = _list(_object(item).get("parameters"))
+    for path, item in as_object(document.get("paths")).items():
+        shared = as_list(as_object(item).get("parameters"))
         for method in METHODS:
-            if method in _object(item):
-                yield root.operation(method, path, _object(_object(item)[method]), shared)
+            if method in as_object(item):
+                yield root.operation(method, path, as_object(as_object(item)[method]), shared)
 
 
 def base_url(document: JsonObject) -> str:
     """The first address that a document names; empty where it names none that stands by itself."""
-    servers = _list(document.get("servers"))
-    url = str(_object(servers[0]).get("url", "")) if servers else ""
+    servers = as_list(document.get("servers"))
+    url = str(as_object(servers[0]).get("url", "")) if servers else ""
     return url if url.startswith(("https://", "http://")) and "{" not in url else ""
 
 
@@ -109,7 +110,7 @@ def request(operation: Operation, base: str, arguments: JsonObject) -> HttpReque
             case "path":
                 path = path.replace(f"{{{argument.field}}}", _in_path(argument.name, value))
             case "query":
-                ones: list[object] = _list(value) or [value]
+                ones: list[object] = as_list(value) or [value]
                 query += [(argument.field, _text(one)) for one in ones]
             case "header":
                 headers[argument.field] = _in_header(argument.name, value)
@@ -153,7 +154,7 @@ class _Document:
     def operation(self, method: str, path: str, operation: Mapping[str, Any], shared: list[Any]) -> Operation:
         fields = _Fields()
         named: dict[tuple[str, str], dict[str, Any]] = {}
-        for one in (*shared, *_list(operation.get("parameters"))):
+        for one in (*shared, *as_list(operation.get("parameters"))):
             parameter = self._resolved(one)
             named[str(parameter.get("name")), str(parameter.get("in"))] = (
                 parameter  # its own go before shared ones
@@ -163,7 +164,7 @@ class _Document:
                 schema = self._schema(parameter.get("schema"), parameter.get("description"))
                 fields.add(field, place, schema, needed=parameter.get("required") is True or place == "path")
         body = self._resolved(operation.get("requestBody"))
-        content = _object(_object(body.get("content")).get("application/json"))
+        content = as_object(as_object(body.get("content")).get("application/json"))
         if content:
             schema = self._schema(content.get("schema"), body.get("description"))
             fields.add("body", "body", schema, needed=body.get("required") is True)
@@ -186,7 +187,7 @@ class _Document:
 
     def _inlined(self, schema: object, above: tuple[str, ...]) -> dict[str, Any]:
         """A schema with its references written out; where it contains itself, or is too deep, anything goes."""
-        node = _object(schema)
+        node = as_object(schema)
         reference = str(node.get("$ref", ""))
         if reference in above or len(above) > MAX_DEPTH:
             return {}
@@ -196,13 +197,13 @@ class _Document:
         for key, value in node.items():
             match key:
                 case "properties":
-                    out[key] = {name: self._inlined(one, inside) for name, one in _object(value).items()}
+                    out[key] = {name: self._inlined(one, inside) for name, one in as_object(value).items()}
                 case "items":
                     out[key] = self._inlined(value, inside)
                 case "additionalProperties":
                     out[key] = value if isinstance(value, bool) else self._inlined(value, inside)
                 case "anyOf" | "oneOf" | "allOf":
-                    out[key] = [self._inlined(one, inside) for one in _list(value)]
+                    out[key] = [self._inlined(one, inside) for one in as_list(value)]
                 case _ if key in _KEPT:
                     out[key] = value
                 case _:
@@ -213,15 +214,15 @@ class _Document:
 
     def _resolved(self, node: object) -> dict[str, Any]:
         """What a reference means; one that leads out of the document, or nowhere, means nothing."""
-        found = _object(node)
+        found = as_object(node)
         for _ in range(MAX_DEPTH):
             reference = found.get("$ref")
             if not isinstance(reference, str):
                 return found
             place: object = self._document if reference.startswith("#/") else {}
             for part in reference[2:].split("/"):
-                place = _object(place).get(part.replace("~1", "/").replace("~0", "~"))
-            found = _object(place)
+                place = as_object(place).get(part.replace("~1", "/").replace("~0", "~"))
+            found = as_object(place)
         return {}
 
 
@@ -243,11 +244,3 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return list(cast("Iterable[Any]", value)) if isinstance(value, list) else []

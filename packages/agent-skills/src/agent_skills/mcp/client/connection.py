@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_list, as_object
 from agent_skills.errors import SkillError
 from agent_skills.mcp import headers as http_headers
 from agent_skills.mcp import wire
@@ -123,9 +124,9 @@ class McpConnection:
             self._waiting.pop(message.id or "", None)
             self._progress.pop(message.id or "", None)
         if isinstance(reply.error, wire.Fault):
-            data = wire.as_object(reply.error.data) or None
+            data = as_object(reply.error.data) or None
             raise McpRefusedError(reply.error.code, reply.error.message, data)
-        return wire.as_object(reply.result)
+        return as_object(reply.result)
 
     async def call(
         self,
@@ -162,7 +163,7 @@ class McpConnection:
         cursor: object = None
         for _ in range(MAX_PAGES):
             result = await self.request(method, {"cursor": cursor} if cursor else {})
-            items += [wire.as_object(one) for one in wire.as_list(result.get(key))]
+            items += [as_object(one) for one in as_list(result.get(key))]
             cursor = result.get("nextCursor")
             if not cursor:
                 return items
@@ -187,7 +188,7 @@ class McpConnection:
 
     def _message(self, method: str, params: JsonObject | None, *, wants_progress: bool) -> Message:
         self._last += 1
-        meta: dict[str, Any] = dict(wire.as_object((params or {}).get("_meta")))
+        meta: dict[str, Any] = dict(as_object((params or {}).get("_meta")))
         if wants_progress:
             meta["progressToken"] = self._last
         if self.revision in wire.STATELESS and method != "initialize":
@@ -201,12 +202,12 @@ class McpConnection:
 
     async def _answers(self, result: JsonObject) -> JsonObject:
         """What goes into the next round: answers, and the server's own state, untouched."""
-        asked = wire.as_object(result.get("inputRequests"))
+        asked = as_object(result.get("inputRequests"))
         answers = {
             key: dict(
                 await questions.answer(
-                    str(wire.as_object(one).get("method")),
-                    wire.as_object(wire.as_object(one).get("params")),
+                    str(as_object(one).get("method")),
+                    as_object(as_object(one).get("params")),
                     self._ask,
                 )
             )
@@ -232,15 +233,15 @@ class McpConnection:
                 with anyio.move_on_after(self._channel.discovery_s):
                     result = await self.request("server/discover")
             except McpRefusedError as error:
-                spoken = wire.as_list((error.data or {}).get("supported"))
+                spoken = as_list((error.data or {}).get("supported"))
                 if error.code == Code.UNSUPPORTED_VERSION and self._takes(spoken):
                     continue
                 if self._wanted or (spoken and not any(one in wire.HANDSHAKE for one in spoken)):
                     raise
                 await self._shake_hands()
                 return
-            if self._takes(wire.as_list(result.get("supportedVersions"))):
-                meta = wire.as_object(result.get("_meta"))
+            if self._takes(as_list(result.get("supportedVersions"))):
+                meta = as_object(result.get("_meta"))
                 self._take_greeting(result, meta.get(wire.SERVER_KEY) or result.get("serverInfo"))
                 return
             await self._shake_hands()
@@ -271,13 +272,13 @@ class McpConnection:
         self._channel.settled(self.revision)
 
     def _take_greeting(self, result: JsonObject, info: object) -> None:
-        self.server = wire.as_object(info)
-        self.capabilities = wire.as_object(result.get("capabilities"))
+        self.server = as_object(info)
+        self.capabilities = as_object(result.get("capabilities"))
         self.instructions = str(result.get("instructions", ""))
 
     async def _watch(self) -> None:
         """Stay: with a stateless server, listen for changes of the list of tools."""
-        tools = wire.as_object(self.capabilities.get("tools"))
+        tools = as_object(self.capabilities.get("tools"))
         if self.revision in wire.STATELESS and tools.get("listChanged") and self._on_change is not None:
             try:
                 await self.request("subscriptions/listen", {"notifications": {"toolsListChanged": True}})

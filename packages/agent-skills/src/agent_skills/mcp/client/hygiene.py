@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_list, as_object
 from agent_skills.mcp import headers
-from agent_skills.mcp.wire import as_list, as_object
 
 MAX_TOOLS = 200
 MAX_DESCRIPTION_CHARS = 8_000

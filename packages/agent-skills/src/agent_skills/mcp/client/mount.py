@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext
 from agent_core.tools import Label
+from agent_skills.decoded import as_object
 from agent_skills.described import Call, described_skill
 from agent_skills.errors import PluginRefusedError, SkillFailedError
 from agent_skills.hookspecs import Register, hookimpl
@@ -26,7 +27,6 @@ from agent_skills.mcp.client.questions import AskPerson
 from agent_skills.mcp.client.results import as_text
 from agent_skills.mcp.client.settings import McpServerSettings
 from agent_skills.mcp.errors import McpError, McpRefusedError, McpUnavailableError
-from agent_skills.mcp.wire import as_object
 from agent_skills.registry import SkillRegistry
 from agent_skills.skill import AnySkill
 

@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_object
 from agent_skills.mcp.errors import McpRefusedError
-from agent_skills.mcp.wire import Code, as_object
+from agent_skills.mcp.wire import Code
 
 ELICIT: Final = "elicitation/create"
 

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_list, as_object
 from agent_skills.mcp.client.hygiene import without_hidden
-from agent_skills.mcp.wire import as_list, as_object
 
 
 def as_text(result: JsonObject) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from agent_skills.decoded import as_object
 from agent_skills.mcp import headers as http_headers
 from agent_skills.mcp import wire
 from agent_skills.mcp.errors import McpRefusedError
@@ -138,10 +139,10 @@ class McpHttp:
         self._server.check(message)
         http_headers.check_standard(message, headers)
         if message.name == "tools/call":
-            name, arguments = message.given.get("name"), wire.as_object(message.given.get("arguments"))
+            name, arguments = message.given.get("name"), as_object(message.given.get("arguments"))
             for tool in await self._server.tools.list():
                 if tool.get("name") == name:
-                    http_headers.check_custom(wire.as_object(tool.get("inputSchema")), arguments, headers)
+                    http_headers.check_custom(as_object(tool.get("inputSchema")), arguments, headers)
 
     def _session_of(self, message: Message, headers: Mapping[str, str]) -> Session | None:
         named = headers.get(http_headers.SESSION)

@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_list, as_object
 from agent_skills.mcp.errors import McpRefusedError
-from agent_skills.mcp.wire import LOG_LEVEL_KEY, Code, Message, RequestId, as_list, as_object, notification
+from agent_skills.mcp.wire import LOG_LEVEL_KEY, Code, Message, RequestId, notification
 
 ELICIT: Final = "elicitation/create"
 SAMPLE: Final = "sampling/createMessage"

@@ -12,6 +12,7 @@ import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
 from agent_core.json_types import JsonObject
+from agent_skills.decoded import as_object
 from agent_skills.mcp import wire
 from agent_skills.mcp.errors import McpRefusedError
 from agent_skills.mcp.server.exchange import Ask, Exchange, InputNeeded, Send
@@ -98,7 +99,7 @@ class Session:
                 del self._asked[number]
             if isinstance(reply.error, wire.Fault):
                 raise McpRefusedError(reply.error.code, reply.error.message)
-            return wire.as_object(reply.result)
+            return as_object(reply.result)
 
         return ask
 
@@ -154,7 +155,7 @@ class McpServer:
         """Answer `initialize`: the session that it opens, and the response."""
         wanted = message.given.get("protocolVersion")
         revision = str(wanted) if wanted in wire.HANDSHAKE else wire.HANDSHAKE[0]
-        session = Session(revision, wire.as_object(message.given.get("capabilities")))
+        session = Session(revision, as_object(message.given.get("capabilities")))
         result: dict[str, Any] = {
             "protocolVersion": revision,
             "capabilities": self._without_changes(),
@@ -208,7 +209,7 @@ class McpServer:
             )
         sealed = message.given.get("requestState")
         state = self._seal.open(sealed, message.name, message.given) if isinstance(sealed, str) else None
-        capabilities = wire.as_object(message.meta.get(wire.CAPABILITIES_KEY))
+        capabilities = as_object(message.meta.get(wire.CAPABILITIES_KEY))
         return Exchange(message, capabilities=capabilities, send=send, state=state)
 
     def _input_required(self, message: Message, needed: InputNeeded) -> JsonObject:
@@ -227,7 +228,7 @@ class McpServer:
         return self._signed({"resultType": "complete", **result})
 
     def _signed(self, result: JsonObject) -> JsonObject:
-        return {**result, "_meta": {**wire.as_object(result.get("_meta")), wire.SERVER_KEY: self._info()}}
+        return {**result, "_meta": {**as_object(result.get("_meta")), wire.SERVER_KEY: self._info()}}
 
     def _info(self) -> JsonObject:
         return {"name": self.settings.name, "version": self.settings.version}
@@ -235,7 +236,7 @@ class McpServer:
     def _without_changes(self) -> JsonObject:
         """The capabilities after a handshake: there, nothing carries news of changed lists."""
         return {
-            name: {key: value for key, value in wire.as_object(what).items() if key != "listChanged"}
+            name: {key: value for key, value in as_object(what).items() if key != "listChanged"}
             for name, what in self._capabilities.items()
         }
 
@@ -261,11 +262,11 @@ class McpServer:
         name, arguments = given.get("name"), given.get("arguments", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise McpRefusedError(Code.INVALID_PARAMS, "tools/call wants a name and an object of arguments")
-        return await self.tools.call(name, wire.as_object(given.get("arguments")), exchange)
+        return await self.tools.call(name, as_object(given.get("arguments")), exchange)
 
     async def _listen(self, exchange: Exchange) -> JsonObject:
         """Tell of changed lists until the client leaves: its leaving cancels this."""
-        wanted = wire.as_object(exchange.request.given.get("notifications"))
+        wanted = as_object(exchange.request.given.get("notifications"))
         kinds: list[Kind] = [kind for kind, key in _WANTED.items() if wanted.get(key) is True]
         tag = {"_meta": {wire.SUBSCRIPTION_KEY: str(exchange.request_id)}}
         changes, listener = anyio.create_memory_object_stream[Kind](32)

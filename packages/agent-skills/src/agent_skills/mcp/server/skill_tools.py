@@ -13,9 +13,10 @@ import msgspec
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext, ToolRunner
 from agent_core.tools import Label, ToolCall, ToolSpec
+from agent_skills.decoded import as_object
 from agent_skills.mcp.errors import McpRefusedError
 from agent_skills.mcp.server.exchange import ELICIT, Exchange, Question
-from agent_skills.mcp.wire import Code, as_object
+from agent_skills.mcp.wire import Code
 
 _MAX_SHOWN_CHARS = 2_000
 
