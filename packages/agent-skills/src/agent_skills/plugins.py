@@ -11,14 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 
+import anyio.to_thread
 import msgspec
 
-from agent_skills.errors import PluginRefusedError
+from agent_skills.errors import PluginRefusedError, SkillError
 from agent_skills.isolation.describing import describe
 from agent_skills.isolation.sandbox import home_of
 from agent_skills.manifest import PluginManifest, mounted
 from agent_skills.plugin_index import PluginEntry, PluginIndex
 from agent_skills.registry import SkillRegistry, reason_of
+from agent_skills.runner import SkillRunner
 from agent_skills.skill import Home
 
 _AT_ONCE = 4
@@ -181,3 +183,21 @@ def _load(entry: PluginEntry) -> _Brought:
     except PluginRefusedError as error:
         return _Brought(manifest=None, reason=error.reason, load_s=time.perf_counter() - started)
     return _Brought(manifest=manifest, load_s=time.perf_counter() - started)
+
+
+async def reload_plugin(runner: SkillRunner, registry: SkillRegistry, entry: PluginEntry) -> tuple[str, ...]:
+    """Load the code of a plugin anew: calls that are running end on the old one, later ones begin on the new.
+
+    For plugins that run in workers; what was imported here cannot be taken back. Returns the names of its skills.
+
+    Raises:
+        PluginRefusedError: the new code is broken; the old one stays.
+        SkillError: no plugin of that name is registered, or it was imported here.
+    """
+    known = [registry.get(name) for name in registry.plugins.get(entry.name, ())]
+    if not known or any(skill is None or skill.home is None for skill in known):
+        raise SkillError(f"the plugin {entry.name!r} does not run in workers; restart to reload it")
+    home = Home(entry.name, entry.target)
+    manifest = await anyio.to_thread.run_sync(describe, home)
+    await runner.drain(entry.name)
+    return registry.mount(entry.name, mounted(manifest, home))

@@ -37,6 +37,7 @@ from agent_skills.policy import Grants
 from agent_skills.progress import OnProgress
 from agent_skills.registry import SkillRegistry
 from agent_skills.results import MAX_RESULT_CHARS, as_text
+from agent_skills.schema_strict import strict
 from agent_skills.secrets import NO_SECRETS, Secrets, SecretSource, of_this_machine
 from agent_skills.skill import AnySkill
 
@@ -76,6 +77,7 @@ class SkillRunner:
         secrets: SecretSource = of_this_machine,
         levels: "Levels | None" = None,
         on_progress: OnProgress | None = None,
+        strict_schemas: bool = False,
     ) -> None:
         """A runner over the skills of a registry.
 
@@ -87,6 +89,7 @@ class SkillRunner:
             secrets: where the secrets are that were granted.
             levels: which levels of isolation this machine has, from `isolation.levels.probe`.
             on_progress: told how far calls are.
+            strict_schemas: offer schemas in the form of vendors' strict modes, where a skill's has one.
         """
         self._registry = registry
         self._router_factory = router
@@ -100,6 +103,8 @@ class SkillRunner:
         self._levels = levels
         self._kept_workers: Workers | None = None
         self._on_progress = on_progress
+        self._is_strict = strict_schemas
+        self._strict_specs: dict[str, tuple[AnySkill, ToolSpec]] = {}
         self._limiters: dict[str, anyio.CapacityLimiter] = {}
         self._under_way: Counter[str] = Counter()
         self._draining: dict[str, anyio.Event] = {}
@@ -108,7 +113,17 @@ class SkillRunner:
     def spec(self, name: str) -> ToolSpec | None:
         """The specification of one skill, or None where there is none of that name."""
         skill = self._registry.get(name)
-        return None if skill is None else skill.spec
+        return None if skill is None else self._offered(skill)
+
+    def _offered(self, skill: AnySkill) -> ToolSpec:
+        if not self._is_strict:
+            return skill.spec
+        name = skill.spec.name
+        known = self._strict_specs.get(name)
+        if known is None or known[0] is not skill:
+            schema = strict(skill.spec.parameters) or skill.spec.parameters
+            known = self._strict_specs[name] = skill, msgspec.structs.replace(skill.spec, parameters=schema)
+        return known[1]
 
     async def specs(self, query: str) -> Sequence[ToolOffer]:
         """The skills to offer for `query`, best first."""
@@ -116,7 +131,7 @@ class SkillRunner:
             self._router_revision = self._registry.revision
             self._router = self._router_factory(self._registry.skills())
         ranked = ((one, self._registry.get(one.name)) for one in await self._rank(query))
-        return [_offer(one, skill) for one, skill in ranked if skill is not None]
+        return [_offer(one, self._offered(skill)) for one, skill in ranked if skill is not None]
 
     async def _rank(self, query: str) -> Sequence[Ranked]:
         if isinstance(self._router, OfferAll):  # a thread would cost more than the answer
@@ -295,9 +310,9 @@ def _classify(skill: AnySkill, error: BaseException) -> tuple[str, bool]:
             return "skill_crashed", False
 
 
-def _offer(ranked: Ranked, skill: AnySkill) -> ToolOffer:
+def _offer(ranked: Ranked, spec: ToolSpec) -> ToolOffer:
     return ToolOffer(
-        spec=skill.spec,
+        spec=spec,
         score=ranked.score,
         proposed=ranked.proposed,
         request=ranked.request,

@@ -1,7 +1,7 @@
 """The arguments of a skill as a type: their JSON schema, and their validation. Built from a function's signature.
 
-The schema is plain (draft 2020-12) and stable byte for byte, so that prompt caches and hashes hold. What one vendor's
-strict mode wants beyond that is the business of the gateway.
+The schema is plain (draft 2020-12) and stable byte for byte, so that prompt caches and hashes hold. What vendors' strict
+modes want beyond that is in `schema_strict`.
 """
 
 import inspect

@@ -8,7 +8,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from agent_skills.errors import SkillBusyError, SkillTimeoutError
+from agent_skills.errors import IsolationError, SkillBusyError, SkillTimeoutError
+from agent_skills.isolation.failure import Failure
 from agent_skills.isolation.launching import Launch
 from agent_skills.isolation.process import Message, OnProgress, WorkerProcess
 
@@ -29,25 +30,25 @@ class WorkerPool:
         first: Message | None = None,
         size: int = 1,
         calls_per_worker: int = 0,
-        max_waiting: int = MAX_WAITING,
+        max_waiting: int | None = None,
     ) -> None:
         """`launch` says how one is started, anew for each; `first` is what each is asked before any call.
 
         `calls_per_worker` is how many calls one serves before it is replaced; 0: any number.
+        `max_waiting` is how many calls may wait, `MAX_WAITING` if nothing is said.
         """
         self.name = name
         self._launch = launch
         self._first = first
         self._size = size
         self._calls_per_worker = calls_per_worker
-        self._max_waiting = max_waiting
+        self._max_waiting = MAX_WAITING if max_waiting is None else max_waiting
         self._idle: deque[WorkerProcess] = deque()
         self._busy: set[WorkerProcess] = set()
         self._ending: set[WorkerProcess] = set()
         self._starting = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._loaded: Message = {}
         self._closed = False
 
     @property
@@ -79,16 +80,6 @@ class WorkerPool:
         finally:
             self._busy.discard(worker)
             self._give_back(worker)
-
-    async def load(self) -> Message:
-        """What a worker answers to the first question: one is started where none is warm.
-
-        Raises:
-            IsolationError, WorkerDiedError, SkillTimeoutError: there is no answer.
-        """
-        worker = await self._start()
-        self._give_back(worker)
-        return self._loaded
 
     def _take(self) -> "WorkerProcess | bool | None":
         """A warm worker; True: one may be started; None: wait."""
@@ -135,10 +126,14 @@ class WorkerPool:
         if self._first is None:
             return
         try:
-            self._loaded = await worker.ask(self._first, timeout_s=LOADING_TIMEOUT_S)
+            answer = await worker.ask(self._first, timeout_s=LOADING_TIMEOUT_S)
         except BaseException:
             await worker.aclose()
             raise
+        if "error" in answer:
+            await worker.aclose()
+            reason = Failure.read(answer["error"]).line
+            raise IsolationError(f"a worker of {self.name} could not load it: {reason}")
         worker.calls = 0
 
     def _give_back(self, worker: WorkerProcess) -> None:

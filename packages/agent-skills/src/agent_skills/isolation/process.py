@@ -176,12 +176,13 @@ class WorkerProcess:
             return
         searched = len(self._buffer)
         self._buffer += data
+        if len(self._buffer) > MAX_ANSWER_BYTES:
+            self._end(f"it said more than {MAX_ANSWER_BYTES:,} bytes")
+            return
         while (end := self._buffer.find(b"\n", searched)) >= 0:
             line, searched = bytes(self._buffer[:end]), 0
             del self._buffer[: end + 1]
             self._take(line)
-        if len(self._buffer) > MAX_ANSWER_BYTES:
-            self._end(f"it said more than {MAX_ANSWER_BYTES:,} bytes")
 
     def _take(self, line: bytes) -> None:
         try:

@@ -83,7 +83,6 @@ def installed() -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path in (paths["purelib"], paths["platlib"]) if Path(path).is_dir()))
 
 
-@cache
 def home_of(module: str) -> tuple[str, str]:
     """Where a top-level module is: the folder that is to be on the path, and what of it has to be readable.
 
