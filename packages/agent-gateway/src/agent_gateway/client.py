@@ -21,6 +21,7 @@ from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.errors import (
     BrokenReplyError,
     DeadlineExceededError,
+    ProviderRefusedError,
     ProviderUnavailableError,
     ReplyTooLargeError,
     UnknownServerError,
@@ -154,7 +155,10 @@ class HttpChatModel:
             reply_tokens=self._profile.reply_tokens,
             stream=self._streaming,
         )
-        wire = self._dialect.encode(request, wiring)
+        try:
+            wire = self._dialect.encode(request, wiring)
+        except UnicodeEncodeError as error:  # half a surrogate pair, such as a file name that is no text
+            raise ProviderRefusedError(self._target.where, str(error)) from error
         return HttpCall(
             url=self._base_url + wire.path,
             where=self._target.where,

@@ -385,6 +385,13 @@ class TestVllmServer(Checkpoint):
 
     python: ClassVar[Path]
 
+    async def test_closing_twice_does_no_harm(self) -> None:
+        model: Any = self.model
+        await model.aclose()
+        await model.aclose()
+        await model.load()  # for longer than the suite waits for a reply
+        assert await ask(model, ask_for("hi"))
+
     @classmethod
     def opened(cls, weights: Path, **fields: Any) -> VllmServerModel:
         arguments = ("--enforce-eager", "--dtype", "bfloat16", "--max-num-seqs", "4")

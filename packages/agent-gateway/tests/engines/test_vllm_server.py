@@ -10,12 +10,14 @@ import textwrap
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from agent_core.chat import Completion, ModelProfile, ModelRequest
 from agent_core.messages import user
+from agent_core.tools import ToolSpec
 from agent_gateway.engines import leash
 from agent_gateway.engines.vllm_server import VllmServerModel
 from agent_gateway.errors import ProviderUnavailableError, WeightsError
@@ -39,7 +41,9 @@ STAND_IN = textwrap.dedent('''
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if "die" in asked["messages"][0]["content"]:
                 os._exit(3)
-            message = {"role": "assistant", "content": "hi"}
+            call = '{"name": "clock", "arguments": {}}'
+            said = call if "response_format" in asked else "tools" if "tools" in asked else "hi"
+            message = {"role": "assistant", "content": said}
             self.say(200, {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
 
         def say(self, status, body):
@@ -79,8 +83,8 @@ async def serving(folder: Path, **fields: object) -> AsyncIterator[VllmServerMod
         yield model
 
 
-async def ask(model: VllmServerModel, text: str = "hello") -> Completion:
-    request = ModelRequest(messages=(user(text),))
+async def ask(model: VllmServerModel, text: str = "hello", **fields: Any) -> Completion:
+    request = ModelRequest(messages=(user(text),), **fields)
     *_, last = [item async for item in model.stream(request)]
     assert isinstance(last, Completion)
     return last
@@ -119,6 +123,18 @@ async def test_it_starts_answers_and_ends_with_its_children(folder: Path) -> Non
     assert not log.exists()
     assert said[0].startswith("starting vLLM on ")
     assert said[-1].startswith("vLLM is ready after ")
+
+
+async def test_a_required_call_is_held_to_a_schema_and_other_tools_are_left_out(folder: Path) -> None:
+    spec = ToolSpec(name="clock", description="The time", parameters={"type": "object", "properties": {}})
+    async with serving(folder) as model:
+        request = ModelRequest(messages=(user("call"),), tools=(spec,), tool_choice="required")
+        *_, last = [item async for item in model.stream(request)]
+        assert isinstance(last, Completion)
+        assert [call.name for call in last.message.tool_calls] == ["clock"]
+        assert (await ask(model, "call", tools=(spec,))).message.text == "hi"
+    async with serving(folder, arguments=["--tool-call-parser", "hermes"]) as model:
+        assert (await ask(model, "call", tools=(spec,))).message.text == "tools"
 
 
 async def test_a_server_that_crashes_is_started_again(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from agent_core.chat import ModelProfile
+from agent_core.chat import ModelProfile, ToolMode
 from agent_gateway.gguf import read_info
 from agent_gateway.profiles import DEFAULT_LOCAL, EMBEDDED, gguf_profile
 from agent_gateway.weights import OnProgress, find_weights
@@ -126,7 +126,8 @@ class _Config(msgspec.Struct):
 
 def _checkpoint_profile(folder: Path) -> ModelProfile:
     """By the context that the model was trained with; what is wrong with the folder is told of when it is loaded."""
-    known = ModelProfile(name=f"vllm:{folder.name}", reply_tokens=1_024)
+    # A reply is read for calls only where vLLM is told in which format the model was trained to write them.
+    known = ModelProfile(name=f"vllm:{folder.name}", tool_mode=ToolMode.CONSTRAINED, reply_tokens=1_024)
     try:
         config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Config)
     except (OSError, msgspec.DecodeError):

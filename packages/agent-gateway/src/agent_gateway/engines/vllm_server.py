@@ -22,10 +22,14 @@ import msgspec
 
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
 from agent_core.errors import ModelError
+from agent_core.tool_modes.turn import readable
 from agent_gateway.client import HttpChatModel
 from agent_gateway.dialects.openai_chat import OpenAIChat
+from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.engines import leash
 from agent_gateway.engines.checkpoints import checkpoint_bytes
+from agent_gateway.engines.held_calls import held_request
+from agent_gateway.engines.replies import Reply, as_call
 from agent_gateway.engines.vllm import HELD_BY
 from agent_gateway.errors import ProviderUnavailableError, WeightsError
 from agent_gateway.scratch import ScratchFolder
@@ -60,13 +64,14 @@ class VllmServerModel:
         command: Callable[[int], Sequence[str]] | None = None,
     ) -> None:
         """`python` is the interpreter of vLLM's environment (docs/how-to/run-vllm.md), `arguments` are further ones of
-        its server, `log` is where it writes to: None, a file that is gone with us. `start_within_s` is how long it may
+        its server: without `--tool-call-parser` a call that is required is held to a schema, and no other is made. `log` is where it writes to: None, a file that is gone with us. `start_within_s` is how long it may
         load. `command` replaces the server: what to run for a port.
         """
         self._folder = folder
         self._python = python
         self._profile = profile
         self._arguments = tuple(arguments)
+        self._reads_calls = any(one.startswith("--tool-call-parser") for one in self._arguments)
         self._environment = dict(environment or {})
         self._log = log
         self._start_within_s = start_within_s
@@ -96,9 +101,14 @@ class VllmServerModel:
             ModelError: as `HttpChatModel.stream`.
         """
         running = await self._ready()
+        held = None if self._reads_calls else held_request(request, self._profile.schema_limits)
+        reply = Reply(self._name, names=wire_names(request.tools), held=held is not None)
         try:
-            async with contextlib.aclosing(running.model.stream(request)) as items:
-                async for item in items:
+            async with (
+                contextlib.aclosing(running.model.stream(held or self._without_tools(request))) as items,
+                contextlib.aclosing(as_call(items, reply) if held else items) as shown,
+            ):
+                async for item in shown:
                     yield item
         except ProviderUnavailableError:
             running.is_healthy = False  # the next request waits until it is back
@@ -127,6 +137,14 @@ class VllmServerModel:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _without_tools(self, request: ModelRequest) -> ModelRequest:
+        """VLLM refuses tools where it was not told how the model writes a call."""
+        if self._reads_calls or not request.tools:
+            return request
+        return msgspec.structs.replace(
+            request, messages=readable(request.messages), tools=(), tool_choice="none"
+        )
 
     async def _ready(self) -> "_Running":
         async with self._starting:
