@@ -125,8 +125,24 @@ class World:
         assert self.clock.now() <= deadline + 0.1, "nobody is kept after the deadline"
         self.seen.append(outcome)
 
+    async def watch(self) -> None:
+        """Nobody stands in the line of a route that has had room for them for a while."""
+        waited: set[tuple[str, int]] = set()
+        while len(self.seen) < CALLERS:
+            now = {
+                (standing.name, id(event))
+                for standing, limit in zip(self.router._standings, self.limits, strict=True)
+                if standing.in_flight + len(standing._called) < (limit.concurrency or 10**9)
+                and not standing.breaker.probing
+                for event in standing._line
+            }
+            assert not waited & now
+            waited = now
+            await anyio.sleep(0.25)
+
     async def live(self) -> None:
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.watch)
             for number in range(CALLERS):
                 tasks.start_soon(self.caller, number)
 

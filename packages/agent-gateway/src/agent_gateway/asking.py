@@ -29,7 +29,18 @@ _TIMER_S = 0.02
 class Call:
     """What is known of one request while routes are tried for it."""
 
-    __slots__ = ("_prompt", "errors", "failures", "first", "not_before", "order", "out", "request", "woken")
+    __slots__ = (
+        "_prompt",
+        "errors",
+        "failures",
+        "first",
+        "left",
+        "not_before",
+        "order",
+        "out",
+        "request",
+        "woken",
+    )
 
     def __init__(self, request: ModelRequest, order: Sequence[int], *, counts_tokens: bool) -> None:
         """`order` holds the places of the routes, the preferred first; tokens are estimated where somebody counts."""
@@ -44,6 +55,8 @@ class Call:
         """What the stream that is passed on said first."""
         self.woken = False
         """Whether it has just been called out of a line."""
+        self.left: Sequence[Standing] = ()
+        """The routes in whose lines it has just stood."""
         self._prompt = estimated_prompt_tokens(request) if counts_tokens else None
 
     def tokens(self, standing: Standing) -> int:

@@ -168,15 +168,33 @@ class Router:
     async def _open(self, call: Call) -> AsyncGenerator[StreamItem]:
         """The first stream that says something, and what it said in `call.first`."""
         while True:
-            match self._decide(call):
+            taken: Place | None = None
+            try:
+                decision = self._decide(call)
+                if isinstance(decision, Ask):
+                    taken = self._take(call, decision.place)
+            finally:
+                # Whoever was called out of a line and took no place there has called nobody else yet.
+                for line in call.left:
+                    line.wake()
+                call.left = ()
+            match decision:
                 case Ask(place):
-                    opened = await self._try(call, place)
+                    opened = None if taken is None else await self._try(call, place, taken)
                     if opened is not None:
                         return opened
                 case Wait(until, busy):
                     await self._wait(call, until, busy)
                 case GiveUp(retry_after_s):
                     raise exhausted(call.errors, retry_after_s)
+
+    def _take(self, call: Call, place: int) -> Place | None:
+        """The place that a decision is about; None: the caller may not spend what it takes, which is noted."""
+        try:
+            return self._asking.take(call, self._standings[place])
+        except ModelError as error:
+            self._note(call, place, error)
+            return None
 
     def _order(self, request: ModelRequest) -> Sequence[int]:
         if self._balance is Balance.ORDERED or len(self._standings) == 1:
@@ -224,23 +242,21 @@ class Router:
                 line.leave_line(event)
                 if event.is_set() and not call.woken:
                     line.wake()  # this caller was called and is gone: the next
+            call.left = lines
 
-    async def _try(self, call: Call, place: int) -> AsyncGenerator[StreamItem] | None:
+    async def _try(self, call: Call, place: int, taken: Place) -> AsyncGenerator[StreamItem] | None:
         """Ask a route, and where it takes long a second one; None: what failed is noted in `call`."""
-        standing = self._standings[place]
-        wait_s = None
         if self._hedge is not None:
-            wait_s = hedge_after_s(self._hedge, standing.latencies)
+            wait_s = hedge_after_s(self._hedge, taken.standing.latencies)
+            if wait_s is not None:
+                return await self._race(call, place, taken, wait_s)
+        items = self._asking.attempt(call, taken)
         try:
-            taken = self._asking.take(call, standing)
-            if wait_s is None:
-                items = self._asking.attempt(call, taken)
-                call.first = await anext(items)
-                return items
+            call.first = await anext(items)
         except ModelError as error:
             self._note(call, place, error)
             return None
-        return await self._race(call, place, taken, wait_s)
+        return items
 
     async def _race(
         self, call: Call, place: int, taken: Place, wait_s: float

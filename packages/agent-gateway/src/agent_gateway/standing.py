@@ -139,6 +139,8 @@ class Standing:
 
     def wake(self) -> None:
         """As many of those who wait as there is room for, the first come first."""
+        if ready_at(self.breaker) is None:
+            return  # its one request will call them
         cap = math.inf if self._concurrency is None else self._concurrency
         while self._line and self.in_flight + len(self._called) < cap:
             event = self._line.popleft()
