@@ -40,12 +40,17 @@ async def execute(drive: "Drive", effect: eff.ExecuteTool) -> None:
         if call.name in drive.adapters.agents and not call.malformed:
             await _delegate(drive, call)
             return
+        if question := _question(spec, call):
+            await drive.commit(
+                ev.InputRequested(at=drive.now(), tool_call_id=call.tool_call_id, question=question)
+            )
+            return
         if not spec.idempotent:
             await drive.commit(ev.ToolStarted(at=drive.now(), tool_call_id=call.tool_call_id))
             if drive.state.is_over:  # cancelled by another process meanwhile: the intent was not journaled
                 return
     result = await _run(drive, call, spec, effect)
-    await drive.commit(ev.tool_back(result, at=drive.now()))
+    await drive.keep(ev.tool_back(result, at=drive.now()))
 
 
 def _fault(drive: "Drive", state: planning.CallState) -> ev.Event | None:
@@ -88,6 +93,12 @@ def _refusal(drive: "Drive", effect: eff.ExecuteTool, spec: ToolSpec, call: Tool
             return ev.tool_back(result, at=drive.now())
 
 
+def _question(spec: ToolSpec, call: ToolCall) -> str:
+    """What a call wants to ask a person; empty: it asks nobody, or wrongly, and the tool will say how."""
+    question = call.arguments.get(spec.asks) if spec.asks and not call.malformed else None
+    return question.strip() if isinstance(question, str) else ""
+
+
 def over_limit(drive: "Drive", call: ToolCall, why: str) -> ev.Event:
     """The failure of a call that a limit forbids, or ended."""
     content = f"The run is over a limit: {why}. Answer with what you have."
@@ -101,7 +112,7 @@ async def _run(drive: "Drive", call: ToolCall, spec: ToolSpec | None, effect: ef
     context = ToolContext(
         run_id=state.run_id,
         session_id=state.session_id,
-        idempotency_key=f"{state.run_id}/{state.spent.turns}/{call.tool_call_id}",
+        idempotency_key=f"{state.run_id}/{state.turns}/{call.tool_call_id}",
         attempt=effect.attempt,
         interrupted=effect.interrupted,
     )

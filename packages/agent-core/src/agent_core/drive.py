@@ -218,6 +218,14 @@ class Drive:
         async with self._appending:
             await self._append(events)
 
+    async def keep(self, result: ev.Event) -> None:
+        """Commit what has come back, even if the run's time is up while it is being written: the work was done."""
+        if self.state.limits.wall_time_s is None:
+            await self.commit(result)
+            return
+        with anyio.CancelScope(shield=True):
+            await self.commit(result)
+
     async def _append(self, events: Sequence[ev.Event]) -> None:
         while True:
             before = self.state
@@ -228,6 +236,10 @@ class Drive:
                 await self.adapters.journal.append(before.run_id, before.seq, batch, writer=self.writer)
             except JournalConflictError:
                 await self.read_commands()
+                if (
+                    self.state.seq == before.seq
+                ):  # the journal is behind what it acknowledged: there is no way on
+                    raise
             else:
                 self.state = states[-1]
                 self._owed = (states[-1], effects)

@@ -12,6 +12,7 @@ from agent_core import events as ev
 from agent_core import reflexion
 from agent_core.adapters import Adapters
 from agent_core.limits import Limits
+from agent_core.planning import CallState
 from agent_core.ports import Critic
 from agent_core.reflexion import Judgement
 from agent_core.state import REASONING, REFLECTING, RESPONDING, RunState
@@ -62,9 +63,22 @@ async def by_critic(critic: Critic, adapters: Adapters, state: RunState) -> ev.E
     rules, now = adapters.reflexion, adapters.clock.now
     if state.phase is REFLECTING:
         judgement = await _asked(lambda: critic.judge(state), rules.critic_timeout_s)
-        return reflexion.from_judgement(state, now(), judgement, rules, escalate=adapters.escalate)
+        return reflexion.from_judgement(
+            state,
+            now(),
+            judgement,
+            rules,
+            escalate=adapters.escalate,
+            may_repeat=lambda call: _may_repeat(adapters, call),
+        )
     judgement = await _asked(lambda: critic.check(state), rules.critic_timeout_s)
     return reflexion.from_answer_judgement(state, now(), judgement, rules)
+
+
+def _may_repeat(adapters: Adapters, call: CallState) -> bool:
+    """Whether a call does no harm if it is made again: by what its tool is, or by what it said of its failure."""
+    spec = adapters.tools.spec(call.call.name)
+    return spec is None or spec.idempotent or (call.result is not None and call.result.retryable)
 
 
 async def _asked(ask: Callable[[], Awaitable[Judgement]], timeout_s: float) -> Judgement:

@@ -173,9 +173,17 @@ def _wrong(state: RunState, answer_check: AnswerCheck | None) -> str:
 
 
 def from_judgement(
-    state: RunState, at: float, judgement: Judgement, rules: Reflexion = DEFAULT, *, escalate: bool = True
+    state: RunState,
+    at: float,
+    judgement: Judgement,
+    rules: Reflexion = DEFAULT,
+    *,
+    escalate: bool = True,
+    may_repeat: Callable[[CallState], bool] = lambda _: True,
 ) -> ResultsVerdict:
-    """The verdict on results that a critic's judgement comes to. What it may not have becomes a revision."""
+    """The verdict on results that a critic's judgement comes to. What it may not have becomes a revision; so does a retry
+    of calls that may not be repeated: that is for a person to say.
+    """
     back = [call for call in planning.unjudged(state.calls) if not call.vouched]
     meant = [call for call in back if _id(call) in judgement.tool_call_ids] or back
     ids = tuple(_id(call) for call in meant)
@@ -183,7 +191,7 @@ def from_judgement(
     if judgement.finding is Finding.ACCEPT or not meant:
         return ev.ResultsAccepted(at=at, note=judgement.reason)
     if judgement.finding is Finding.RETRY:
-        again = tuple(_id(call) for call in meant if call.attempt < rules.attempts)
+        again = tuple(_id(call) for call in meant if call.attempt < rules.attempts and may_repeat(call))
         if again:
             return ev.ResultsRetried(at=at, tool_call_ids=again, reason=reason)
     if judgement.finding is Finding.ESCALATE and escalate:

@@ -88,6 +88,8 @@ class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What was rejected and what came right, for memory to keep."""
     limits: Limits = Limits()
     spent: Spent = Spent()
+    turns: int = 0
+    """Turns of the run's own model: `spent` counts those of its sub-agents too, so this one names a turn for ever."""
     limit_reached: str = ""
     answer_schema: JsonObject | None = None
     answer: str = ""
@@ -138,6 +140,7 @@ def _turn_taken(
     return {
         "messages": state.messages.extended(event.message),
         "answered_by": event.model or state.answered_by,
+        "turns": state.turns + 1,
         "spent": Spent(
             turns=spent.turns + 1,
             tool_calls=spent.tool_calls + calls,

@@ -8,7 +8,7 @@ from itertools import count
 
 import anyio
 
-from agent_core import planning, proposal
+from agent_core import proposal
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest, TextDelta
 from agent_core.errors import ModelRefusedError, ModelUnavailableError
 from agent_core.messages import FinishReason, Message, Part, Text, Usage, assistant
@@ -76,11 +76,10 @@ class SimulatedModel:
             kinds |= {"call": 3.0, "calls": 3.0, "again": 0.8, "nonsense": 0.5}
         if proposal.NAME in names:
             kinds["plan"] = 5.0
-        tools = [name for name in names if name in self._own] or ["look"]
-        agents = [name for name in names if name not in self._own and name != proposal.NAME]
+        tools = [name for name in names if name != proposal.NAME] or ["look"]
         match self._chance.weighted(kinds):
             case "call":
-                return _said(self._call(agents if agents and self._chance.happens(0.5) else tools, 0))
+                return _said(self._call(tools, 0))
             case "calls":
                 return _said(*(self._call(tools, place) for place in range(self._chance.count(2, 5))))
             case "again":
@@ -230,7 +229,6 @@ class SimulatedCritic:
 
     def __init__(self, scenario: Scenario, is_quiet: Callable[[], bool]) -> None:
         self._chance = Chance(scenario.seed, "critic")
-        self._repeatable = {spec.name for spec in scenario.specs if spec.idempotent}
         self._is_quiet = is_quiet
 
     async def judge(self, state: RunState, pause: Pause) -> Judgement:
@@ -245,10 +243,6 @@ class SimulatedCritic:
             raise ZeroDivisionError("a broken critic")
         finding = Finding(chance.weighted({"accept": 5, "retry": 1, "revise": 1, "escalate": 1}))
         ids = tuple(key for key in state.calls if chance.happens(0.5))
-        if finding is Finding.RETRY:  # of what may be repeated: it knows the tools
-            back = [call.call for call in planning.unjudged(state.calls) if not call.vouched]
-            ids = tuple(call.tool_call_id for call in back if call.name in self._repeatable)
-            finding = finding if ids else Finding.REVISE
         return Judgement(finding=finding, reason="so the critic says", tool_call_ids=ids)
 
     async def check(self, state: RunState, pause: Pause) -> Judgement:

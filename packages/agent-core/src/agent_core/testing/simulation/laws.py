@@ -9,6 +9,7 @@ from agent_core import codec, limits
 from agent_core import events as ev
 from agent_core.errors import AgentError
 from agent_core.limits import Limits
+from agent_core.planning import CallStatus
 from agent_core.ports import Journal, StoredEvent
 from agent_core.state import Phase, RunState
 from agent_core.testing.memory import NoMemory
@@ -41,7 +42,7 @@ LAWS: Mapping[str, str] = {
     "outcome": "memory has the answer of every run that is done",
     "owed": "a run owes nothing if it is over or not begun, and else something",
     "replay": "every prefix of a journal replays, to the state that the events led to",
-    "results": "a result that came back in time is in the journal, and in the conversation that the model reads",
+    "results": "a result that came back is in the journal, and in the conversation that the model reads",
     "sessions": "runs of one session take turns within a process",
 }
 """Each law by its name."""
@@ -208,8 +209,10 @@ def _check_delegation(witness: Witness, run_id: str) -> None:
         if not isinstance(event, ev.ToolReturned | ev.ToolFailed):
             continue
         call = witness.states[run_id][one.seq - 1].calls.get(event.tool_call_id)
-        run = witness.state(call.run_id) if call is not None else None
-        if run is None or not run.seq:  # no delegation, or the time was up before it began
+        if call is None or call.status is not CallStatus.DELEGATED:
+            continue
+        run = witness.state(call.run_id)
+        if not run.seq:  # the time was up before it began
             continue
         name = f"{run_id}: call {event.tool_call_id}"
         if not run.is_over:
@@ -238,11 +241,10 @@ def _check_executions(witness: Witness) -> None:
         if one.name == "wipe":
             _check_approval(witness, one, turn)
         activation = one.activation
-        if one.how != "returned" or activation is None or activation.how != "rest":
+        if one.how != "returned" or activation is None or activation.how != "rest" or activation.lost_storage:
             continue
         is_kept = any(
-            isinstance(event, ev.ToolReturned | ev.ToolFailed)
-            and (event.content == one.content or _is_stopped(event))
+            isinstance(event, ev.ToolReturned | ev.ToolFailed) and event.content == one.content
             for event in mine
         )
         if not is_kept and witness.state(one.run_id).phase is not Phase.CANCELLED:

@@ -240,6 +240,9 @@ class ProcessJournal:
             self._process.works()
         await self._process.boundary()
         if "storage" in ground.faults and not ground.is_quiet() and self._chance.happens(0.02):
+            activation = ACTIVATION.get()
+            if activation is not None:
+                activation.lost_storage = True
             raise JournalUnavailableError("the simulated disk", "no space is left")
         self._witness.attempted.update(
             (run_id, expected_seq + place, writer) for place in range(1, len(events) + 1)

@@ -77,6 +77,8 @@ class Activation:
     """When its own process was told to cancel the run."""
     seen: dict[str, int] = field(default_factory=dict[str, int])
     """For its run, and each that was delegated from it, the number of the last event that it read or wrote."""
+    lost_storage: bool = False
+    """True: something that it wanted to write was refused by a full disk."""
     had_turn: bool = False
     """True once it has done something for its run, and so has or had the turn of its session."""
     rest_seq: int | None = None
