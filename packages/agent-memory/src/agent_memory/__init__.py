@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from agent_memory.journal import SqliteJournal
     from agent_memory.journal_upkeep import JournalCheck
     from agent_memory.knowledge.domains import BUILT_IN, Chunking, Domain, Field, domains_from
+    from agent_memory.knowledge.ingest import IngestReport, NotKept, Progress
     from agent_memory.knowledge.lance import LanceKnowledgeBase
     from agent_memory.knowledge.retrieval import Reranker, RetrievalWeights
+    from agent_memory.knowledge.versions import Difference, Version
     from agent_memory.long_term import (
         Episode,
         Fact,
@@ -61,8 +63,10 @@ else:
         "journal": ("SqliteJournal",),
         "journal_upkeep": ("JournalCheck",),
         "knowledge.domains": ("BUILT_IN", "Chunking", "Domain", "Field", "domains_from"),
+        "knowledge.ingest": ("IngestReport", "NotKept", "Progress"),
         "knowledge.lance": ("LanceKnowledgeBase",),
         "knowledge.retrieval": ("Reranker", "RetrievalWeights"),
+        "knowledge.versions": ("Difference", "Version"),
         "long_term": (
             "Episode",
             "Fact",
@@ -97,6 +101,7 @@ __all__ = [
     "BUILT_IN",
     "CachedEmbedder",
     "Chunking",
+    "Difference",
     "Domain",
     "EmbedderMismatchError",
     "Episode",
@@ -105,6 +110,7 @@ __all__ = [
     "Filter",
     "FilterValueError",
     "Hit",
+    "IngestReport",
     "JournalCheck",
     "JournalVersionError",
     "KnowledgeVersionError",
@@ -115,10 +121,12 @@ __all__ = [
     "MemoryUnavailableError",
     "MemoryVersionError",
     "ModelSummary",
+    "NotKept",
     "OnnxEmbedder",
     "Outcome",
     "ParseError",
     "Pattern",
+    "Progress",
     "RecallingMemory",
     "Reranker",
     "RetrievalWeights",
@@ -132,6 +140,7 @@ __all__ = [
     "ToolHit",
     "UnknownDomainError",
     "UnknownFieldError",
+    "Version",
     "Weights",
     "Why",
     "__version__",

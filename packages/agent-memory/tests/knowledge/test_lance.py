@@ -10,8 +10,9 @@ from agent_core import Between, Embeddings, KnowledgeUnavailableError
 from agent_core.errors import ConfigurationError
 from agent_memory.embedders import StaticEmbedder
 from agent_memory.errors import EmbedderMismatchError, FilterValueError, UnknownDomainError, UnknownFieldError
-from agent_memory.knowledge.lance import LanceKnowledgeBase, tenant_address
+from agent_memory.knowledge.lance import LanceKnowledgeBase
 from agent_memory.knowledge.rows import Unit
+from agent_memory.knowledge.tenants import tenant_address
 
 EMBEDDER = StaticEmbedder()
 

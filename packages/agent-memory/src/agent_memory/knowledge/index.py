@@ -149,6 +149,21 @@ class LanceTable:
                 found = await table.query().where("ordinal = 0").select(["source", "digest"]).to_arrow()
         return dict(zip(found["source"].to_pylist(), found["digest"].to_pylist(), strict=True))
 
+    async def sources(self) -> set[str]:
+        """Every source that has a row, whole or not."""
+        found: set[str] = set()
+        with storage(self._where):
+            async for part in await self._table.query().select(["source"]).to_batches():
+                found.update(part["source"].to_pylist())
+        return found
+
+    async def units(self) -> AsyncGenerator[list[dict[str, Any]]]:
+        """All rows but for their vectors, some at a time."""
+        names = [name for name in self.layout.names if name != "vector"]
+        with storage(self._where):
+            async for part in await self._table.query().select(names).to_batches(max_batch_length=4_096):
+                yield part.to_pylist()
+
     # ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def marks(self) -> dict[str, int]:
@@ -297,6 +312,15 @@ class LanceTables:
         table = await self.open(domain.name)
         await table.make_indexes(domain)
         return table
+
+    async def overwrite(self, domain: Domain, made: ArrowTable) -> None:
+        """Put other rows, of another form, in the place of a table: a version of it, with indexes of its own."""
+        with storage(self._where):
+            await self._connection.create_table(domain.name, made, mode="overwrite")
+        table = await self.open(domain.name)
+        await table.make_indexes(domain)
+        await table.index_vectors(await table.count(), anew=True)
+        table.close()
 
     async def drop(self, name: str) -> None:
         """Delete a table with all of its versions."""

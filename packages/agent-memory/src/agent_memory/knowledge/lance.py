@@ -4,35 +4,37 @@ Puts together what its neighbours do: `index` keeps, `writer` writes, `retrieval
 """
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import anyio
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_core.embeddings import Embeddings
-from agent_core.errors import ConfigurationError
 from agent_core.knowledge import Filters, Passage
 from agent_core.ports import Embedder
 from agent_memory.embedders.static import StaticEmbedder
-from agent_memory.errors import EmbedderMismatchError, UnknownDomainError
-from agent_memory.knowledge import routing
+from agent_memory.errors import EmbedderMismatchError, KnowledgeVersionError, UnknownDomainError
+from agent_memory.knowledge import ingest, routing, rows
 from agent_memory.knowledge.domains import BUILT_IN, Domain
 from agent_memory.knowledge.filters import kinds, predicate
 from agent_memory.knowledge.index import LanceTables
 from agent_memory.knowledge.retrieval import Reranker, RetrievalWeights, Shelf, reranked
-from agent_memory.knowledge.rows import Unit, batch
+from agent_memory.knowledge.rows import Unit, as_array, batch
+from agent_memory.knowledge.tenants import tenant_address
+from agent_memory.knowledge.versions import Difference, Version, difference, listed, marked, rolled_back
 from agent_memory.knowledge.writer import BatchingWriter
 
 _RERANKED = 40
 _NO_TIME = timedelta(milliseconds=5)
 """What is older is not kept; LanceDB warns of none at all."""
+_AT_ONCE = 2_048
+_READ_ONE_BY_ONE = 2_000
+"""More rows than this outside of the indexes are worth an upkeep."""
 _PROFILED = 2_000
 """So many rows say what a domain is like."""
 
@@ -178,8 +180,8 @@ class LanceKnowledgeBase:
         shelf = await self._shelf(self._known(domain), create=True)
         assert shelf is not None  # noqa: S101  # it was asked for
         if units:
-            rows = batch(units, await self._vectors(units), shelf.table.layout)
-            await self._writer(domain, shelf).write(rows, replaced)
+            made = batch(units, await self._vectors(units), shelf.table.layout)
+            await self._writer(domain, shelf).write(made, replaced)
         elif replaced:
             await self._writer(domain, shelf).delete(replaced)
 
@@ -232,6 +234,113 @@ class LanceKnowledgeBase:
         shelf = await self._shelf(self._known(domain))
         return {} if shelf is None else await shelf.table.digests()
 
+    async def ingest(
+        self,
+        *origins: str | Path,
+        domain: str = "general",
+        metadata: ingest.Metadata | None = None,
+        on_progress: Callable[[ingest.Progress], None] | None = None,
+        fetch: ingest.Fetch | None = None,
+        remove_missing: bool = False,
+    ) -> ingest.IngestReport:
+        """Read folders, files and web addresses. What has not changed since is not read again; a run that was killed
+        goes on where it ended. No file stops the run: what cannot be read is in the report, with the reason.
+
+        Args:
+            origins: Folders (with all below them), files, `http://` and `https://` addresses, archives.
+            domain: Where to keep it, which says how it is cut.
+            metadata: For every source, or made from its name; fields of the domain can be filtered by.
+            on_progress: Called after every file, in this task.
+            fetch: Gets the content of an address; the standard library's client if none is given.
+            remove_missing: Sources that stood below one of the folders and are gone, go here too.
+
+        Raises:
+            UnknownDomainError: the domain is not known.
+            EmbedderMismatchError: the vectors that are kept are of another embedder.
+            ModelUnavailableError: the embedder failed; what was committed is kept.
+            KnowledgeUnavailableError: the storage failed; what was committed is kept.
+        """
+        shelf = await self._shelf(self._known(domain), create=True)
+        assert shelf is not None  # noqa: S101  # it was asked for
+        known = dict.fromkeys(await shelf.table.sources(), "") | await shelf.table.digests()
+        before = await shelf.table.version()
+        report = await ingest.ingested(
+            self,
+            shelf.domain,
+            origins,
+            known,
+            metadata=metadata or {},
+            on_progress=on_progress,
+            fetch=fetch,
+            remove_missing=remove_missing,
+        )
+        if await shelf.table.version() == before:
+            return report
+        if await shelf.table.unindexed() > _READ_ONE_BY_ONE:
+            await self._writer(domain, shelf).put_in_order()
+        return msgspec.structs.replace(report, version=await marked(shelf.table))
+
+    # ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def versions(self, domain: str) -> Sequence[Version]:
+        """What can be gone back to, the oldest first."""
+        shelf = await self._shelf(self._known(domain))
+        return [] if shelf is None else await listed(shelf.table)
+
+    async def diff(self, domain: str, old: str, new: str | None = None) -> Difference:
+        """Which sources changed from version `old` to `new`, or to now.
+
+        Raises:
+            UnknownDomainError: the domain is not known.
+            KnowledgeVersionError: there is no such version.
+        """
+        return await difference((await self._there(domain, old)).table, domain, old, new)
+
+    async def roll_back(self, domain: str, version: str) -> str:
+        """Make a domain what it was; returns the name of the version that this makes.
+
+        Raises:
+            UnknownDomainError: the domain is not known.
+            KnowledgeVersionError: there is no such version.
+        """
+        return await rolled_back((await self._there(domain, version)).table, domain, version)
+
+    async def _there(self, domain: str, version: str) -> Shelf:
+        shelf = await self._shelf(self._known(domain))
+        if shelf is None:
+            raise KnowledgeVersionError(domain, version, ())
+        return shelf
+
+    async def reembed(self, domain: str) -> int:
+        """Make all vectors of a domain anew with this knowledge base's embedder; returns how many.
+
+        The texts are kept as they are, so no file is read again. Until it is done, searches find what there was; killed
+        in between, it is begun again.
+
+        Raises:
+            UnknownDomainError: the domain is not known.
+            ModelUnavailableError: the embedder failed; nothing has changed.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        known = self._known(domain)
+        if domain not in await self._tables.names():
+            return 0
+        kept = self._shelves.pop(domain, None)
+        old = kept.table if kept is not None else await self._tables.open(domain)
+        self._writers.pop(domain, None)
+        made = [unit async for part in old.units() for unit in rows.units(part)]
+        vectors = [
+            await self._vectors(made[start : start + _AT_ONCE]) for start in range(0, len(made), _AT_ONCE)
+        ]
+        layout = rows.schema(known, dimensions=self._embedder.dimensions, embedder=self._embedder.name)
+        parts = [
+            batch(made[number * _AT_ONCE : (number + 1) * _AT_ONCE], part, layout)
+            for number, part in enumerate(vectors)
+        ]
+        old.close()
+        await self._tables.overwrite(known, rows.together(parts, layout))
+        return len(made)
+
     # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _known(self, name: str) -> Domain:
@@ -264,7 +373,7 @@ class LanceKnowledgeBase:
                 f"{self.where}/{domain}",
                 f"{recorded.get('embedder')} ({recorded.get('dimensions')})",
                 f"{given['embedder']} ({given['dimensions']})",
-                f"open it with that embedder, or embed again: `await LanceKnowledgeBase.reembed(...)` with {domain!r}",
+                f"open it with that embedder, or embed again with this one: `await kb.reembed({domain!r})`",
             )
 
     async def aclose(self) -> None:
@@ -275,20 +384,3 @@ class LanceKnowledgeBase:
             shelf.table.close()
         self._shelves, self._writers = {}, {}
         self._tables.close()
-
-
-def tenant_address(where: str | Path, tenant: str) -> str:
-    """Where a tenant's tables are: different for different tenants, and never outside of `where`.
-
-    Raises:
-        ConfigurationError: the tenant has no name, or one that is longer than a folder's may be.
-    """
-    name = re.sub(r"[.~]", lambda found: f"%{ord(found[0]):02X}", quote(tenant, safe=""))
-    if not 0 < len(name) <= 200:
-        raise ConfigurationError("a knowledge base needs the name of a tenant, of 1 to 200 characters")
-    return f"{str(where).rstrip('/')}/{name}"
-
-
-def as_array(embeddings: Embeddings) -> NDArray[np.float32]:
-    """Vectors as an array, float32 [texts, dimensions]."""
-    return np.frombuffer(embeddings.vectors, "<f4").reshape(-1, embeddings.dimensions)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_core.embeddings import Embeddings
 from agent_core.knowledge import Citation, MetadataValue, Passage
 from agent_memory.knowledge.domains import Domain, FieldKind
 from agent_memory.knowledge.filters import column
@@ -133,3 +134,25 @@ def passages(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], dom
         for row in rows
     ]
     return sorted(found, key=lambda passage: -passage.score)
+
+
+def units(rows: Iterable[Mapping[str, Any]]) -> list[Unit]:
+    """Rows as the units that they were made of."""
+    names = [name for name in Unit.__struct_fields__ if name != "metadata"]
+    return [
+        Unit(
+            **{name: row[name] for name in names},
+            metadata=msgspec.json.decode(row["metadata"], type=dict[str, MetadataValue]),
+        )
+        for row in rows
+    ]
+
+
+def together(parts: Sequence[ArrowTable], layout: ArrowSchema) -> ArrowTable:
+    """Several tables as one; of none, an empty one."""
+    return pa.concat_tables(parts) if parts else layout.empty_table()
+
+
+def as_array(embeddings: Embeddings) -> NDArray[np.float32]:
+    """Vectors as an array, float32 [texts, dimensions]."""
+    return np.frombuffer(embeddings.vectors, "<f4").reshape(-1, embeddings.dimensions)

@@ -1,0 +1,50 @@
+"""Which parser reads a file, by the end of its name; what no parser knows is read as text if it is text."""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from agent_memory.knowledge.documents import Document, suffix_of
+from agent_memory.knowledge.parsing import code, plain, rich
+
+Parser: TypeAlias = Callable[[bytes, str], Document]
+
+
+class Reading(NamedTuple):
+    """A parser, and whether it runs in a worker because a file can make it hang or crash."""
+
+    parser: Parser
+    in_worker: bool
+
+
+_PLAIN: dict[str, Parser] = {
+    ".md": plain.markdown,
+    ".markdown": plain.markdown,
+    ".csv": plain.table,
+    ".tsv": plain.table,
+    ".json": plain.json_text,
+    ".jsonl": plain.lines_of_json,
+    ".ndjson": plain.lines_of_json,
+}
+_RICH: dict[str, Parser] = {
+    ".html": rich.html,
+    ".htm": rich.html,
+    ".xhtml": rich.html,
+    ".pdf": rich.pdf,
+    ".docx": rich.office,
+    ".pptx": rich.office,
+    ".xlsx": rich.office,
+    **dict.fromkeys(code.SUFFIXES, code.code),
+}
+_PICTURES = (
+    ".png .jpg .jpeg .gif .bmp .ico .webp .mp3 .mp4 .wav .mov .avi .exe .so .dll .pyc .woff .woff2 .ttf .bin"
+)
+NOT_READ = frozenset(_PICTURES.split())
+"""Pictures, sounds and programs hold no text."""
+
+
+def reading(name: str) -> Reading:
+    """The parser for a file of this name."""
+    suffix = suffix_of(name)
+    if suffix in _RICH:
+        return Reading(_RICH[suffix], in_worker=True)
+    return Reading(_PLAIN.get(suffix, plain.text), in_worker=False)
