@@ -1,6 +1,7 @@
 """From a model's name to a model: `connect("anthropic:claude-sonnet-4-5")`, `connect("local")`."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -61,36 +62,55 @@ def connect(
         WeightsError: the path of a local model is no whole GGUF file.
         MissingExtraError: a local model without the extra of its engine.
     """
-    kind, _, rest = name.partition(":")
     changes = {"tool_mode": tool_mode, "context_tokens": context_tokens, "reply_tokens": reply_tokens}
     here = LocalSettings(models_folder=models_folder, threads=threads, slots=slots, on_progress=on_progress)
     model = local_model(name, here, profiled=partial(_changed, changes=changes))
     if model is not None:
         return model
-    provider = PROVIDERS.get(kind)
-    if provider is not None and rest:
-        url = base_url or provider.base_url
-        own = url.rstrip("/") == provider.base_url
-        key = _key(provider, own=own) if api_key is None else (api_key, "api_key")
-        spoken = dialect or (provider.dialect if own else provider.compatible or provider.dialect)
-        return HttpChatModel(
-            rest,
-            dialect=_dialect(spoken),
-            base_url=url,
-            api_key=key[0],
-            api_key_setting=api_key_setting or key[1],
-            provider=kind,
-            server=server or (provider.server if own else "") or None,
-            profile=_changed(remote_profile(name), changes),
-            traits=family_of(name).traits,
-            transport=transport,
-            timeouts=timeouts,
-            streaming=streaming,
-        )
-    raise UnknownModelError(name, KNOWN)
+    build = partial(HttpChatModel, transport=transport, timeouts=timeouts, streaming=streaming)
+    asked = _Asked(base_url=base_url, dialect=dialect, server=server)
+    return _remote(name, build, asked, changes, key=(api_key, api_key_setting))
 
 
 open_model = connect
+
+
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how to ask, as far as the caller says so."""
+
+    base_url: str | None
+    dialect: DialectName | None
+    server: str | None
+
+
+def _remote(
+    name: str,
+    build: Callable[..., HttpChatModel],
+    asked: _Asked,
+    changes: dict[str, ToolMode | int | None],
+    *,
+    key: tuple[str | None, str],
+) -> HttpChatModel:
+    kind, _, rest = name.partition(":")
+    provider = PROVIDERS.get(kind)
+    if provider is None or not rest:
+        raise UnknownModelError(name, KNOWN)
+    url = asked.base_url or provider.base_url
+    own = url.rstrip("/") == provider.base_url
+    given, setting = key
+    found = _key(provider, own=own) if given is None else (given, "api_key")
+    spoken = asked.dialect or (provider.dialect if own else provider.compatible or provider.dialect)
+    return build(
+        rest,
+        dialect=_dialect(spoken),
+        base_url=url,
+        api_key=found[0],
+        api_key_setting=setting or found[1],
+        provider=kind,
+        server=asked.server or (provider.server if own else "") or None,
+        profile=_changed(remote_profile(name), changes),
+        traits=family_of(name).traits,
+    )
 
 
 def _key(provider: Provider, *, own: bool) -> tuple[str, str]:
