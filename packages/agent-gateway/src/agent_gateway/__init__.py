@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from agent_gateway.client import HttpChatModel, OpenAIChatModel
     from agent_gateway.embeddings import RemoteEmbedder, connect_embedder
     from agent_gateway.engines.llama_cpp import LlamaCppModel
+    from agent_gateway.engines.mistral_rs import MistralRsModel
+    from agent_gateway.engines.vllm import VllmModel
+    from agent_gateway.engines.vllm_server import VllmServerModel
     from agent_gateway.errors import GatewayError
     from agent_gateway.hedging import HedgePolicy
     from agent_gateway.limits import RateLimits
@@ -37,6 +40,9 @@ else:
         "client": ("HttpChatModel", "OpenAIChatModel"),
         "embeddings": ("RemoteEmbedder", "connect_embedder"),
         "engines.llama_cpp": ("LlamaCppModel",),
+        "engines.mistral_rs": ("MistralRsModel",),
+        "engines.vllm": ("VllmModel",),
+        "engines.vllm_server": ("VllmServerModel",),
         "errors": ("GatewayError",),
         "hedging": ("HedgePolicy",),
         "limits": ("RateLimits",),
@@ -71,6 +77,7 @@ __all__ = [
     "HedgePolicy",
     "HttpChatModel",
     "LlamaCppModel",
+    "MistralRsModel",
     "OpenAIChatModel",
     "Outcome",
     "Price",
@@ -84,6 +91,8 @@ __all__ = [
     "RetryPolicy",
     "Route",
     "Router",
+    "VllmModel",
+    "VllmServerModel",
     "__version__",
     "connect",
     "connect_embedder",
