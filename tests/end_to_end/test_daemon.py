@@ -16,17 +16,25 @@ pytestmark = pytest.mark.model
 
 @pytest.fixture
 def serve(start):
-    """Start the daemon; its process and a client."""
+    """Start the daemon; its process and a client with the key that the first start showed."""
+    shown = {}
 
     def begin(*arguments, **variables):
         process = start("serve", *arguments, **variables)
         line = process.stdout.readline()
         assert line.startswith("agentd listens on "), process.stderr.read()
         address = line.split()[-1]
+        if not shown:
+            line = process.stdout.readline()
+            assert line.startswith("admin key, shown this once: "), line
+            shown["key"] = line.split()[-1]
+        headers = {"Authorization": f"Bearer {shown['key']}"}
         if address.startswith("unix:"):
             transport = httpx.HTTPTransport(uds=address.removeprefix("unix:"))
-            return process, httpx.Client(transport=transport, base_url="http://agentd", timeout=60)
-        return process, httpx.Client(base_url=address, timeout=60, trust_env=False)
+            return process, httpx.Client(
+                transport=transport, base_url="http://agentd", timeout=60, headers=headers
+            )
+        return process, httpx.Client(base_url=address, timeout=60, trust_env=False, headers=headers)
 
     return begin
 

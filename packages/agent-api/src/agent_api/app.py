@@ -1,16 +1,18 @@
 """The Litestar application: routes, errors, limits. Knows nothing of how it is served."""
 
 import logging
-from typing import Any
+from typing import Any, cast
 
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from agent_api import __version__
-from agent_api.problems import outcome
+from agent_api.access.gate import Application, Gate, Principal, may
+from agent_api.daemon import Daemon
+from agent_api.problems import Problem, problem, problem_of
 from agent_api.routes.health import health
 from agent_api.routes.runs import RunsController
 from agent_api.supervisor import Supervisor
@@ -19,48 +21,53 @@ from agent_core.errors import AgentError
 logger = logging.getLogger("agentd")
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
-PROBLEM_JSON = "application/problem+json"
 
 
-def create_app(supervisor: Supervisor) -> Litestar:
-    """The application over one supervisor."""
+def create_app(daemon: Daemon) -> Gate:
+    """The application over one daemon, behind its gate."""
 
-    def provide_supervisor() -> Supervisor:
-        return supervisor
+    def provide_daemon() -> Daemon:
+        return daemon
 
-    return Litestar(
+    def provide_principal(request: Request[Any, Any, State]) -> Principal:
+        return cast("Principal", dict(request.scope)["principal"])  # set by the gate
+
+    async def provide_supervisor(principal: NamedDependency[Principal]) -> Supervisor:
+        return await daemon.tenants.supervisor(principal.tenant)
+
+    application = Litestar(
         route_handlers=[health, RunsController],
-        dependencies={"supervisor": Provide(provide_supervisor, sync_to_thread=False, use_cache=True)},
+        guards=[may],
+        dependencies={
+            "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),
+            "principal": Provide(provide_principal, sync_to_thread=False),
+            "supervisor": Provide(provide_supervisor),
+        },
         exception_handlers={AgentError: _agent_problem, HTTPException: _http_problem, Exception: _fault},
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=OpenAPIConfig(title="agentd", version=__version__, path="/schema"),
         logging_config=None,  # the command line sets logging up
         debug=False,
     )
+    return Gate(cast("Application", application), keys=daemon.keys, book=daemon.book, audit=daemon.audit)
 
 
-def _problem(status: int, slug: str, detail: str, headers: dict[str, str] | None = None) -> Response[Any]:
-    """An RFC 9457 problem."""
-    return Response(
-        {"type": f"urn:agentd:{slug}", "title": slug.replace("-", " "), "status": status, "detail": detail},
-        status_code=status,
-        media_type=PROBLEM_JSON,
-        headers=headers,
-    )
+def _reply(shown: Problem) -> Response[Any]:
+    media_type = shown.headers.pop("content-type")
+    return Response(shown.body, status_code=shown.status, media_type=media_type, headers=shown.headers)
 
 
-def _agent_problem(_: Request[Any, Any, State], error: AgentError) -> Response[Any]:
-    shown = outcome(error)
-    headers = {"Retry-After": "1"} if error.retryable else None
-    return _problem(shown.status, shown.slug, str(error), headers)
+def _agent_problem(request: Request[Any, Any, State], error: AgentError) -> Response[Any]:
+    return _reply(problem_of(error, request.url.path))
 
 
-def _http_problem(_: Request[Any, Any, State], error: HTTPException) -> Response[Any]:
+def _http_problem(request: Request[Any, Any, State], error: HTTPException) -> Response[Any]:
     extra = "; ".join(str(one) for one in error.extra) if isinstance(error.extra, list) else ""
     detail = f"{error.detail}: {extra}" if extra else error.detail
-    return _problem(error.status_code, "bad-request" if error.status_code < 500 else "failed", detail)
+    slug = "bad-request" if error.status_code < 500 else "failed"
+    return _reply(problem(error.status_code, slug, detail, request.url.path))
 
 
 def _fault(request: Request[Any, Any, State], error: Exception) -> Response[Any]:
     logger.error("a fault in %s %s", request.method, request.url.path, exc_info=error)
-    return _problem(500, "failed", "a fault in the daemon; its log says more")
+    return _reply(problem(500, "failed", "a fault in the daemon; its log says more", request.url.path))

@@ -70,7 +70,7 @@ def models_path(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def open_journal(settings: Settings) -> AsyncGenerator[Journal]:
+async def open_journal(settings: Settings) -> AsyncGenerator[SqliteJournal]:
     """The journal alone, for looking at runs.
 
     Raises:
@@ -99,22 +99,32 @@ def open_skills(settings: Settings, levels: Levels | None = None) -> Skills:
     return Skills(registry=registry, runner=runner, plugins=plugins)
 
 
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What all tenants share: the model, and what this machine can isolate."""
+
+    settings: Settings
+    model: ChatModel
+    levels: Levels
+
+
 @asynccontextmanager
-async def open_agent(settings: Settings, *, on_progress: OnProgress | None = None) -> AsyncGenerator[Agent]:
-    """Everything, ready to run; the model is loaded at its first use.
+async def open_machine(
+    settings: Settings, *, on_progress: OnProgress | None = None
+) -> AsyncGenerator[Machine]:
+    """What all tenants share; the model is loaded at its first use.
 
     Args:
         settings: The settings.
         on_progress: Told in words what a slow step is doing, in the thread that does it.
 
     Raises:
-        AgentError: a setting is wrong, or the journal cannot be opened.
+        AgentError: a setting is wrong.
     """
     if settings.base_url and not settings.base_url.startswith(("http://", "https://")):
         raise SettingsError(
             f"base_url {settings.base_url!r} is no address: it begins with http:// or https://"
         )
-    skills = open_skills(settings, await probe())
+    levels = await probe()
     model = connect(
         settings.model,
         base_url=settings.base_url or None,
@@ -123,33 +133,60 @@ async def open_agent(settings: Settings, *, on_progress: OnProgress | None = Non
         models_folder=models_path(settings),
         on_progress=on_progress,
     )
-    async with aclosing(skills.runner), model, open_journal(settings) as journal:
+    async with model:
         if isinstance(model, HttpChatModel) and settings.base_url:
             with suppress(ModelError):  # who cannot be asked now says so again when the run asks
                 await model.discover()
-        memory = SessionMemory(journal, model=model.profile.name)
+        yield Machine(settings=settings, model=model, levels=levels)
+
+
+@asynccontextmanager
+async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> AsyncGenerator[Agent]:
+    """Everything of one tenant, over files of its own in `data_path`.
+
+    Raises:
+        AgentError: the workspace is no folder, or the journal cannot be opened.
+    """
+    settings = msgspec.structs.replace(machine.settings, data_dir=str(data_path), workspace=workspace)
+    skills = open_skills(settings, machine.levels)
+    async with aclosing(skills.runner), open_journal(settings) as journal:
         runner = Runner(
-            model=model,
+            model=machine.model,
             tools=skills.runner,
-            memory=memory,
+            memory=SessionMemory(journal, model=machine.model.profile.name),
             journal=journal,
+            snapshots=journal,
             escalate=False,  # nobody may be there: a run that goes in circles ends with what it has
         )
         yield Agent(
             settings=settings,
-            data_path=settings.data_path(),
+            data_path=data_path,
             journal=journal,
-            model=model,
+            model=machine.model,
             skills=skills,
             runner=runner,
         )
 
 
-async def load_model(agent: Agent) -> None:
+@asynccontextmanager
+async def open_agent(settings: Settings, *, on_progress: OnProgress | None = None) -> AsyncGenerator[Agent]:
+    """Everything for one person on one machine: the tenant whose files lie in the data folder itself.
+
+    Raises:
+        AgentError: a setting is wrong, or the journal cannot be opened.
+    """
+    async with (
+        open_machine(settings, on_progress=on_progress) as machine,
+        open_tenant(machine, settings.data_path(), settings.workspace) as agent,
+    ):
+        yield agent
+
+
+async def load_model(machine: Machine) -> None:
     """Load a local model now: it holds everything up while it loads, so a daemon does it before it listens.
 
     Raises:
         ModelError: it cannot be loaded; the daemon runs all the same, and each run says why it does not go on.
     """
-    if isinstance(agent.model, LlamaCppModel):
-        await agent.model.load()
+    if isinstance(machine.model, LlamaCppModel):
+        await machine.model.load()

@@ -6,7 +6,10 @@ AgentError
     ├── NotFoundError           what was named does not exist
     ├── RunBusyError            another process drives this run
     ├── TooManyRunsError        the daemon drives as many runs as it may
-    └── OpenBindError           an address that others can reach, and no keys to protect it
+    ├── KeyRefusedError         no API key, or none that opens anything
+    ├── ScopeMissingError       the key is not allowed to do this
+    ├── RateLimitedError        the key has asked too often, or spent what it may
+    └── OpenBindError           an address that others can reach, over plain HTTP
 """
 
 from agent_core.errors import AgentError
@@ -44,12 +47,42 @@ class TooManyRunsError(ApiError):
         self.limit = limit
 
 
+class KeyRefusedError(ApiError):
+    """No API key came along, or none that opens anything. Why is not said: that would help who guesses."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this needs an API key that is valid: send it as `Authorization: Bearer KEY`; `agent keys create` makes one"
+        )
+
+
+class ScopeMissingError(ApiError):
+    """The key is valid, and not allowed to do this."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"this key does not have the scope {scope!r}; `agent keys create --scope {scope}` makes one"
+        )
+        self.scope = scope
+
+
+class RateLimitedError(ApiError):
+    """The key has asked too often, or spent what it may."""
+
+    retryable = True
+
+    def __init__(self, what: str, retry_after_s: float) -> None:
+        super().__init__(f"this key is over its limit on {what}; try again in {retry_after_s:.0f} s")
+        self.what = what
+        self.retry_after_s = retry_after_s
+
+
 class OpenBindError(ApiError):
-    """The daemon would be reachable from outside with nothing to protect it."""
+    """The daemon would be reachable from outside, and keys would travel in the clear."""
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"refusing to listen on {host!r}: without API keys agentd listens on loopback (127.0.0.1, ::1) "
-            "or a unix socket (--uds) only"
+            f"refusing to listen on {host!r}: agentd speaks plain HTTP, so it listens on loopback (127.0.0.1, ::1) or a "
+            "unix socket (--uds) only; put a proxy that speaks TLS in front of it"
         )
         self.host = host

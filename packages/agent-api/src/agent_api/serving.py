@@ -9,14 +9,14 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import anyio
-import msgspec
 import uvicorn
+from anyio.abc import TaskGroup
 
 from agent_api.app import create_app
-from agent_api.composition import load_model, open_agent
+from agent_api.composition import load_model, open_machine
+from agent_api.daemon import Daemon, open_daemon
 from agent_api.errors import OpenBindError, SettingsError
 from agent_api.settings import Settings
-from agent_api.supervisor import supervise
 from agent_api.systemd import notify
 from agent_core.errors import ModelError
 
@@ -42,9 +42,10 @@ class _Server(uvicorn.Server):
         self._on_started()
 
 
-async def serve(settings: Settings, *, on_listening: Callable[[str], None]) -> None:
+async def serve(settings: Settings, *, on_listening: Callable[[str, str], None]) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
+    `on_listening` is told the address, and the admin key if this start made the first one.
     Runs that are under way stay in the journal as they are; the next start resumes them.
 
     Raises:
@@ -52,45 +53,42 @@ async def serve(settings: Settings, *, on_listening: Callable[[str], None]) -> N
         SettingsError: the address cannot be listened on.
     """
     with _listening(settings) as (listener, address):
-        async with open_agent(_with_workspace(settings)) as agent, anyio.create_task_group() as tasks:
+        async with open_machine(settings) as machine, anyio.create_task_group() as tasks:
             try:
-                await load_model(agent)
+                await load_model(machine)
             except ModelError as error:
                 logger.warning("the model is not ready: %s", error)
-            supervisor = await tasks.start(supervise, agent)
-            config = uvicorn.Config(
-                create_app(supervisor),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=GRACE_S,
-            )
-
-            def started() -> None:
-                notify(f"READY=1\nSTATUS=listening on {address}")
-                on_listening(address)
-
-            server = _Server(config, started)
-
-            async def stop_on_signal() -> None:
-                with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                    async for _ in signals:
-                        notify("STOPPING=1")
-                        supervisor.broadcast.shut_down()
-                        server.should_exit = True
-
-            tasks.start_soon(stop_on_signal)
-            await server.serve(sockets=[listener])
+            async with open_daemon(machine) as daemon:
+                await _serve(daemon, listener, lambda: on_listening(address, daemon.first_key), tasks)
             tasks.cancel_scope.cancel()
 
 
-def _with_workspace(settings: Settings) -> Settings:
-    """A daemon's current folder is no place that somebody chose: without a setting it reads a folder of its own."""
-    if settings.workspace:
-        return settings
-    workspace = settings.data_path() / "workspace"
-    workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return msgspec.structs.replace(settings, workspace=str(workspace))
+async def _serve(
+    daemon: Daemon, listener: socket.socket, on_started: Callable[[], None], tasks: TaskGroup
+) -> None:
+    config = uvicorn.Config(
+        create_app(daemon),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+    def started() -> None:
+        notify("READY=1\nSTATUS=listening")
+        on_started()
+
+    server = _Server(config, started)
+
+    async def stop_on_signal() -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                notify("STOPPING=1")
+                daemon.tenants.shut_down()
+                server.should_exit = True
+
+    tasks.start_soon(stop_on_signal)
+    await server.serve(sockets=[listener])
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """The daemon's runs: started, driven and resumed here. A run belongs to the daemon, never to a connection."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 
-import anyio
 from anyio.abc import TaskGroup
 
 from agent_api.composition import Agent
@@ -12,6 +11,7 @@ from agent_api.ownership import is_owned, owning
 from agent_api.streaming import Broadcast
 from agent_api.wire.runs import NewRun, RunView, run_view
 from agent_core.errors import AgentError
+from agent_core.ports import Observer
 from agent_core.state import Phase, RunState
 
 logger = logging.getLogger("agentd")
@@ -19,32 +19,54 @@ logger = logging.getLogger("agentd")
 RESUME_AT_MOST = 1_000
 
 
+class Capacity:
+    """How many runs the daemon drives at once, over all tenants."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no more can be taken on."""
+        return self.taken >= self.limit
+
+
 class Supervisor:
     """Drives runs in the task group it is given; what it raises never ends that group."""
 
-    def __init__(self, agent: Agent, tasks: TaskGroup) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        tasks: TaskGroup,
+        *,
+        capacity: Capacity | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self.agent = agent
+        self.capacity = capacity or Capacity(agent.settings.max_runs)
+        self._observers = observers
         self.broadcast = Broadcast()
         self._tasks = tasks
         self._driven: set[str] = set()
         self._trouble: dict[str, str] = {}
 
-    async def submit(self, new: NewRun) -> RunView:
-        """Journal a new run and drive it in the background.
+    async def submit(self, new: NewRun, *, on_started: Callable[[str], None] = lambda _: None) -> RunView:
+        """Journal a new run, tell its id, and drive it in the background.
 
         Raises:
             TooManyRunsError: as many runs as allowed are being driven.
             JournalUnavailableError: the storage failed; there is no such run.
         """
-        limit = self.agent.settings.max_runs
-        if len(self._driven) >= limit:
-            raise TooManyRunsError(limit)
+        if self.capacity.is_used_up:
+            raise TooManyRunsError(self.capacity.limit)
         run_id = await self.agent.runner.start(
             new.prompt,
             session_id=new.session_id,
             instructions=new.instructions or self.agent.settings.instructions,
             limits=new.limits,
         )
+        on_started(run_id)
         self._spawn(run_id)
         return await self.view(run_id)
 
@@ -62,7 +84,7 @@ class Supervisor:
         """Drive every run that was left in the middle, by this daemon or a command line; returns how many."""
         resumed = 0
         async for state in self._unfinished():
-            if len(self._driven) >= self.agent.settings.max_runs:
+            if self.capacity.is_used_up:
                 logger.warning(
                     "more runs are unfinished than max_runs allows; the rest waits for the next start"
                 )
@@ -80,13 +102,14 @@ class Supervisor:
 
     def _spawn(self, run_id: str) -> None:
         self._driven.add(run_id)
+        self.capacity.taken += 1
         self._trouble.pop(run_id, None)
         self._tasks.start_soon(self._drive, run_id)
 
     async def _drive(self, run_id: str) -> None:
         try:
             with owning(self.agent.data_path, run_id):
-                state = await self.agent.runner.drive(run_id, observers=(self.broadcast,))
+                state = await self.agent.runner.drive(run_id, observers=(self.broadcast, *self._observers))
             logger.info("run %s rests in %s", run_id, state.phase.value)
         except RunBusyError:
             logger.info("run %s is driven by another process", run_id)
@@ -98,17 +121,9 @@ class Supervisor:
             logger.exception("run %s is interrupted by a fault", run_id)
         finally:
             self._driven.discard(run_id)
+            self.capacity.taken -= 1
             self.broadcast.release(run_id)
 
     def is_driven_here(self, run_id: str) -> bool:
         """Whether this process drives the run at this moment."""
         return run_id in self._driven
-
-
-async def supervise(agent: Agent, task_status: anyio.abc.TaskStatus[Supervisor]) -> None:
-    """Run a supervisor until cancelled; its runs stay in the journal as they are and are resumed next time."""
-    async with anyio.create_task_group() as tasks:
-        supervisor = Supervisor(agent, tasks)
-        await supervisor.resume_unfinished()
-        task_status.started(supervisor)
-        await anyio.sleep_forever()

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from agent_api.cli import config, models, run, runs, serve, skills
+from agent_api.cli import config, keys, models, run, runs, serve, skills
 from agent_api.exit_codes import EXIT_INTERRUPTED, EXIT_OK
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command("serve")(serve.serve)
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(skills.app, name="skills")
+app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 
 

@@ -24,7 +24,7 @@ def serve(
     workspace: options.Workspace = None,
     data_dir: options.DataDir = None,
 ) -> None:
-    """Run the daemon: POST /api/v1/runs starts a run. Loopback or a unix socket only: there are no keys yet."""
+    """Run the daemon: POST /api/v1/runs starts a run. Every request needs a key: see `agent keys`."""
     import anyio
 
     from agent_api.serving import serve as serve_forever
@@ -44,8 +44,12 @@ def serve(
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
     async def until_stopped() -> None:
-        await serve_forever(
-            settings, on_listening=lambda address: print(f"agentd listens on {address}", flush=True)
-        )
+        await serve_forever(settings, on_listening=_tell)
 
     anyio.run(until_stopped)
+
+
+def _tell(address: str, first_key: str) -> None:
+    print(f"agentd listens on {address}", flush=True)
+    if first_key:
+        print(f"admin key, shown this once: {first_key}", flush=True)

@@ -6,6 +6,7 @@ import msgspec
 from litestar import get
 
 from agent_api import __version__
+from agent_api.access.scopes import NO_KEY
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +16,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     version: str = __version__
 
 
-@get("/health", summary="Is the process alive?", tags=("operations",))
+@get("/health", opt={"scope": NO_KEY}, summary="Is the process alive?", tags=("operations",))
 async def health() -> Health:
     """Answers as long as the event loop turns."""
     return Health()

@@ -1,5 +1,7 @@
 """`/api/v1/runs`: start a run, look at it, follow its events."""
 
+import time
+from functools import partial
 from typing import Annotated
 
 from litestar import Controller, get, post
@@ -8,6 +10,9 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_202_ACCEPTED
 
+from agent_api.access.gate import Principal
+from agent_api.access.scopes import Scope
+from agent_api.daemon import Daemon
 from agent_api.streaming import event_stream
 from agent_api.supervisor import Supervisor
 from agent_api.wire.runs import NewRun, RunView
@@ -19,17 +24,30 @@ class RunsController(Controller):
     path = "/api/v1/runs"
     tags = ("runs",)
 
-    @post(status_code=HTTP_202_ACCEPTED, summary="Start a run")
-    async def start(self, data: JSONBody[NewRun], supervisor: NamedDependency[Supervisor]) -> RunView:
+    @post(opt={"scope": Scope.RUNS_WRITE}, status_code=HTTP_202_ACCEPTED, summary="Start a run")
+    async def start(
+        self,
+        data: JSONBody[NewRun],
+        supervisor: NamedDependency[Supervisor],
+        principal: NamedDependency[Principal],
+        daemon: NamedDependency[Daemon],
+    ) -> RunView:
         """Journal a run and drive it in the background; follow it at `/events`."""
-        return await supervisor.submit(data)
+        daemon.book.check(principal.key, time.time())
+        pay = partial(daemon.book.own, tenant=principal.tenant, key_id=principal.key.key_id)
+        return await supervisor.submit(data, on_started=pay)
 
-    @get("/{run_id:str}", summary="Look at a run")
+    @get("/{run_id:str}", opt={"scope": Scope.RUNS_READ}, summary="Look at a run")
     async def show(self, run_id: FromPath[str], supervisor: NamedDependency[Supervisor]) -> RunView:
         """What is known of a run now."""
         return await supervisor.view(run_id)
 
-    @get("/{run_id:str}/events", summary="Follow a run", media_type="text/event-stream")
+    @get(
+        "/{run_id:str}/events",
+        opt={"scope": Scope.RUNS_READ},
+        summary="Follow a run",
+        media_type="text/event-stream",
+    )
     async def events(
         self,
         run_id: FromPath[str],

@@ -1,0 +1,148 @@
+"""The gate in front of every route: a valid key, its scope for this route, its limits; and a line in the audit log.
+
+It is the outermost layer, so nothing of the application runs for somebody without a key. A route names its scope in
+`opt["scope"]`; the guard refuses one that names none, so a route that was forgotten is closed, not open.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeAlias
+
+import msgspec
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from agent_api.access.audit import AuditLog, Entry
+from agent_api.access.keys import ApiKey, KeyStore
+from agent_api.access.scopes import NO_KEY
+from agent_api.access.spending import SpendingBook
+from agent_api.errors import ApiError, KeyRefusedError, RateLimitedError, ScopeMissingError
+from agent_api.problems import problem_of
+from agent_core.system import SystemIds
+
+# As ASGI 3.0 has them (asgi.readthedocs.io), for any server and any framework within.
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN_PATHS = frozenset({"/health"})
+"""Answered without a key. Nothing else is."""
+_QUIET = frozenset({"GET", "HEAD"})
+"""Reading is not audited, being refused is."""
+_CLOSED_BY_KEY = 4401
+"""The code of a WebSocket that is closed for want of a key (4000 to 4999 are the application's own, RFC 6455)."""
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks."""
+
+    key: ApiKey
+    request_id: str
+
+    @property
+    def tenant(self) -> str:
+        """Whose data it is about."""
+        return self.key.tenant
+
+
+class Gate:
+    """An ASGI application around the daemon's."""
+
+    def __init__(self, app: Application, *, keys: KeyStore, book: SpendingBook, audit: AuditLog) -> None:
+        self._app = app
+        self._keys = keys
+        self._book = book
+        self._audit = audit
+        self._ids = SystemIds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it here."""
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN_PATHS):
+            await self._app(scope, receive, send)
+            return
+        request_id, now = self._ids.new("request"), time.time()
+        try:
+            key = self._keys.find(_key_text(scope), now)
+        except KeyRefusedError as error:
+            self._note(scope, None, request_id, 401)
+            await _refuse(send, scope, error, request_id)
+            return
+        try:
+            self._audit.check()
+            self._book.count_request(key, now)
+        except RateLimitedError as error:
+            self._note(scope, key, request_id, 429)
+            await _refuse(send, scope, error, request_id)
+            return
+        scope["principal"] = Principal(key=key, request_id=request_id)
+        await self._app(scope, receive, self._sender(scope, send, key, request_id))
+
+    def _sender(self, scope: Scope, send: Send, key: ApiKey, request_id: str) -> Send:
+        """Sends with the request's id, and notes what came of it."""
+
+        async def sender(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status in {401, 403, 429} or scope.get("method") not in _QUIET:
+                    self._note(scope, key, request_id, status)
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            elif message["type"] == "websocket.accept":
+                self._note(scope, key, request_id, 101)
+            await send(message)
+
+        return sender
+
+    def _note(self, scope: Scope, key: ApiKey | None, request_id: str, status: int) -> None:
+        client = scope.get("client")
+        self._audit.note(
+            Entry(
+                at=round(time.time(), 3),
+                tenant="" if key is None else key.tenant,
+                key_id="" if key is None else key.key_id,
+                action=f"{scope.get('method', 'WEBSOCKET')} {scope['path'][:200]}",
+                status=status,
+                client="" if client is None else client[0],
+                request_id=request_id,
+            )
+        )
+
+
+def _key_text(scope: Scope) -> str:
+    """The key that came along, as a bearer token (RFC 6750) or in `x-api-key`; empty: none."""
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    for name, value in headers:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip().decode("latin-1")
+        if name == b"x-api-key":
+            return value.strip().decode("latin-1")
+    return ""
+
+
+async def _refuse(send: Send, scope: Scope, error: ApiError, request_id: str) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _CLOSED_BY_KEY, "reason": "a valid API key is needed"})
+        return
+    problem = problem_of(error, scope["path"])
+    body = msgspec.json.encode(problem.body)
+    fields = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    fields += [(b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+    await send({"type": "http.response.start", "status": problem.status, "headers": fields})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def may(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """The guard of every route.
+
+    Raises:
+        ScopeMissingError: the key lacks the scope that the route names, or the route names none.
+    """
+    needed = handler.opt.get("scope")
+    if needed == NO_KEY:
+        return
+    principal: object = dict(connection.scope).get("principal")
+    if not isinstance(principal, Principal):
+        raise KeyRefusedError
+    if needed is None or needed not in principal.key.scopes:
+        raise ScopeMissingError(str(needed))

@@ -1,0 +1,298 @@
+"""API keys, in a SQLite file of their own. A key is shown once; what is kept is a hash of it under a secret of this machine.
+
+A key reads `ag_<id>_<secret>`: the id is no secret, it is how a person knows the key again. The secret has 256 bits, so a fast
+keyed hash (BLAKE2b, RFC 7693) is enough: there is nothing to guess. The pepper lies beside the file, readable by its owner
+alone, or comes as the systemd credential `agent_pepper`; without it the file is of no use.
+"""
+
+import hmac
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+
+from agent_api.access.scopes import ALL
+from agent_api.errors import KeyRefusedError, NotFoundError, SettingsError
+
+PREFIX = "ag"
+DEFAULT_TENANT = "default"
+CHECK_S = 0.5
+"""How old what is known of the keys may be: a key that another process revoked is refused within this time."""
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS keys (
+    key_id TEXT PRIMARY KEY,
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    limits TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL,
+    revoked_at REAL
+) STRICT
+"""
+
+
+class KeyLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What one key may spend; None: unlimited."""
+
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    cost_usd_per_month: float | None = None
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a key; never the key itself."""
+
+    key_id: str
+    tenant: str
+    name: str
+    scopes: tuple[str, ...]
+    limits: KeyLimits
+    created_at: float
+    """Seconds since the epoch."""
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+    def is_valid(self, now: float) -> bool:
+        """Whether it opens anything at this time."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def checked_tenant(name: str) -> str:
+    """The name, which is also that of a folder.
+
+    Raises:
+        SettingsError: it is none that a tenant can have.
+    """
+    if not _TENANT.fullmatch(name):
+        raise SettingsError(
+            f"{name!r} is no name for a tenant: small letters, digits and hyphens, at most 63, a letter or digit first"
+        )
+    return name
+
+
+class KeyStore:
+    """The keys of one daemon. Quick and blocking: a look-up touches no disk, a change one small file."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or create the file in `folder`.
+
+        Raises:
+            SettingsError: it cannot be opened.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._path = folder / "keys.db"
+        self._pepper = _pepper(folder)
+        try:
+            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._path.chmod(0o600)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA busy_timeout=5000")
+            self._connection.execute(_SCHEMA)
+        except sqlite3.Error as error:
+            raise SettingsError(f"the keys in {self._path} cannot be opened: {error}") from error
+        self._known: dict[str, tuple[ApiKey, bytes]] = {}
+        self._version = -1
+        self._checked_at = float("-inf")
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._connection.close()
+
+    def create(
+        self,
+        *,
+        now: float,
+        tenant: str = DEFAULT_TENANT,
+        name: str = "",
+        scopes: Sequence[str] = ALL,
+        limits: KeyLimits | None = None,
+        expires_at: float | None = None,
+    ) -> tuple[ApiKey, str]:
+        """A new key, and the text that opens the door: the only time that it is known.
+
+        Raises:
+            SettingsError: a scope or the tenant's name is none.
+        """
+        unknown = sorted(set(scopes) - set(ALL))
+        if unknown:
+            raise SettingsError(f"there is no scope {unknown[0]!r}; there are: {', '.join(ALL)}")
+        key = ApiKey(
+            key_id=secrets.token_hex(6),
+            tenant=checked_tenant(tenant),
+            name=name,
+            scopes=tuple(sorted(set(scopes))),
+            limits=limits or KeyLimits(),
+            created_at=now,
+            expires_at=expires_at,
+        )
+        text = f"{PREFIX}_{key.key_id}_{secrets.token_urlsafe(32)}"
+        with self._changing() as db:
+            db.execute(
+                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                (
+                    key.key_id,
+                    key.tenant,
+                    key.name,
+                    " ".join(key.scopes),
+                    msgspec.json.encode(key.limits).decode(),
+                    self._hash(text),
+                    now,
+                    expires_at,
+                ),
+            )
+        return key, text
+
+    def find(self, text: str, now: float) -> ApiKey:
+        """The key that `text` is.
+
+        Raises:
+            KeyRefusedError: there is none, or it is no longer valid; the message does not say which.
+        """
+        if now - self._checked_at >= CHECK_S or now < self._checked_at:
+            self._refresh(now)
+        parts = text.split("_", 2)
+        known = self._known.get(parts[1]) if len(parts) == 3 else None  # prefix, id, secret
+        found = self._hash(text)
+        if known is None or not hmac.compare_digest(known[1], found) or not known[0].is_valid(now):
+            raise KeyRefusedError
+        return known[0]
+
+    def get(self, key_id: str, *, tenant: str | None) -> ApiKey:
+        """What is known of a key; of one tenant if given.
+
+        Raises:
+            NotFoundError: there is none of that id there.
+        """
+        self._refresh()
+        known = self._known.get(key_id)
+        if known is None or (tenant is not None and known[0].tenant != tenant):
+            raise NotFoundError(f"there is no key {key_id!r}; `agent keys list` shows those there are")
+        return known[0]
+
+    def all(self, *, tenant: str | None = None) -> Iterator[ApiKey]:
+        """Every key, revoked ones too, the newest last; of one tenant if given."""
+        self._refresh()
+        for key, _ in sorted(self._known.values(), key=lambda known: known[0].created_at):
+            if tenant is None or key.tenant == tenant:
+                yield key
+
+    def revoke(self, key_id: str, *, now: float, tenant: str | None) -> ApiKey:
+        """End a key; it opens nothing from now on, in other processes within `CHECK_S`. Twice is once.
+
+        Raises:
+            NotFoundError: there is none of that id there.
+        """
+        self.get(key_id, tenant=tenant)
+        with self._changing() as db:
+            db.execute(
+                "UPDATE keys SET revoked_at = ? WHERE key_id = ? AND revoked_at IS NULL", (now, key_id)
+            )
+        return self.get(key_id, tenant=tenant)
+
+    def rotate(
+        self, key_id: str, *, now: float, tenant: str | None, grace_s: float = 0.0
+    ) -> tuple[ApiKey, str]:
+        """Another key in the place of one, which ends after `grace_s` seconds.
+
+        Raises:
+            NotFoundError: there is none of that id there, or it is no longer valid.
+        """
+        old = self.get(key_id, tenant=tenant)
+        if not old.is_valid(now):
+            raise NotFoundError(f"key {key_id!r} is no longer valid; make a new one")
+        new = self.create(
+            now=now,
+            tenant=old.tenant,
+            name=old.name,
+            scopes=old.scopes,
+            limits=old.limits,
+            expires_at=old.expires_at,
+        )
+        ends_at = now + grace_s if old.expires_at is None else min(now + grace_s, old.expires_at)
+        with self._changing() as db:
+            db.execute("UPDATE keys SET expires_at = ? WHERE key_id = ?", (ends_at, key_id))
+        return new
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there has never been a key."""
+        self._refresh()
+        return not self._known
+
+    def tenants(self) -> list[str]:
+        """Every tenant that has or had a key."""
+        self._refresh()
+        return sorted({key.tenant for key, _ in self._known.values()})
+
+    def secret_for(self, purpose: str) -> bytes:
+        """A secret of this machine for another purpose, 32 bytes."""
+        return blake2b(purpose.encode(), key=self._pepper, digest_size=32).digest()
+
+    def _hash(self, text: str) -> bytes:
+        return blake2b(text.encode(), key=self._pepper, digest_size=32).digest()
+
+    @contextmanager
+    def _changing(self) -> Generator[sqlite3.Connection]:
+        try:
+            yield self._connection
+        except sqlite3.Error as error:
+            raise SettingsError(f"the keys in {self._path} cannot be changed: {error}") from error
+        finally:
+            self._version, self._checked_at = -1, float("-inf")  # read at the next look-up
+
+    def _refresh(self, now: float | None = None) -> None:
+        """Read the keys again if another connection changed them, or we did."""
+        with closing(self._connection.execute("PRAGMA data_version")) as cursor:
+            version = int(cursor.fetchone()[0])
+        if now is not None:
+            self._checked_at = now
+        if version == self._version:
+            return
+        with closing(self._connection.execute("SELECT * FROM keys")) as rows:
+            self._known = {row[0]: (_key(row), row[5]) for row in rows}
+        self._version = version
+
+
+def _key(row: tuple[str, str, str, str, str, bytes, float, float | None, float | None]) -> ApiKey:
+    return ApiKey(
+        key_id=row[0],
+        tenant=row[1],
+        name=row[2],
+        scopes=tuple(row[3].split()),
+        limits=msgspec.json.decode(row[4], type=KeyLimits),
+        created_at=row[6],
+        expires_at=row[7],
+        revoked_at=row[8],
+    )
+
+
+def _pepper(folder: Path) -> bytes:
+    """The secret of this machine, made at the first start."""
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    given = Path(credentials) / "agent_pepper" if credentials else None
+    if given is not None and given.is_file():
+        return blake2b(given.read_bytes(), digest_size=32).digest()
+    path = folder / "pepper"
+    if not path.exists():
+        fresh = folder / f"pepper.{secrets.token_hex(4)}"
+        with os.fdopen(
+            os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+        ) as file:
+            file.write(secrets.token_bytes(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # of two processes that start at once, one is first
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_bytes()

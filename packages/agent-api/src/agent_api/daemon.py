@@ -1,0 +1,53 @@
+"""What the daemon holds beside its tenants: keys, spending, the audit log. Opened once, closed in the reverse order."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from agent_api.access.audit import AuditLog
+from agent_api.access.keys import KeyStore
+from agent_api.access.spending import Meter, SpendingBook
+from agent_api.composition import Machine
+from agent_api.tenants import Tenants
+
+
+class Daemon(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that routes may ask for."""
+
+    tenants: Tenants
+    keys: KeyStore
+    book: SpendingBook
+    audit: AuditLog
+    first_key: str = ""
+    """The admin key, where this start made the first one: to be shown once."""
+
+
+def access_folder(data_path: Path) -> Path:
+    """Where keys, spending and the audit log are kept."""
+    return data_path / "access"
+
+
+@asynccontextmanager
+async def open_daemon(machine: Machine) -> AsyncGenerator[Daemon]:
+    """The daemon over one machine, its tenants open and their unfinished runs under way.
+
+    Raises:
+        SettingsError: its files cannot be opened.
+    """
+    folder = access_folder(machine.settings.data_path())
+    with (
+        closing(KeyStore(folder)) as keys,
+        closing(SpendingBook(folder)) as book,
+        closing(AuditLog(folder, secret=keys.secret_for("audit"))) as audit,
+    ):
+        tenants = Tenants(machine, observers=(Meter(book),))
+        first_key = keys.create(now=time.time(), name="admin")[1] if keys.is_empty else ""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(audit.keep)
+            await tasks.start(tenants.run)
+            yield Daemon(tenants=tenants, keys=keys, book=book, audit=audit, first_key=first_key)
+            tasks.cancel_scope.cancel()

@@ -1,0 +1,127 @@
+"""Keys: shown once, kept as hashes, revoked at once, also by another process."""
+
+import os
+import stat
+
+import pytest
+
+from agent_api.access.keys import CHECK_S, DEFAULT_TENANT, KeyLimits, KeyStore
+from agent_api.access.scopes import ALL, USER
+from agent_api.errors import KeyRefusedError, NotFoundError, SettingsError
+
+
+@pytest.fixture
+def keys(tmp_path):
+    store = KeyStore(tmp_path)
+    yield store
+    store.close()
+
+
+def test_a_key_is_found_by_its_text_and_by_nothing_else(keys):
+    key, text = keys.create(now=1.0, name="laptop", scopes=["runs:read"], limits=KeyLimits(tokens_per_day=5))
+    assert keys.find(text, 2.0) == key
+    assert (key.tenant, key.scopes, key.limits.tokens_per_day) == (DEFAULT_TENANT, ("runs:read",), 5)
+    for wrong in (
+        text[:-1],
+        text + "=",
+        text.swapcase(),
+        key.key_id,
+        f"ag_{key.key_id}_",
+        "",
+        "ag__",
+        "\udcff",
+    ):
+        with pytest.raises(KeyRefusedError):
+            keys.find(wrong.encode("utf-8", "replace").decode(), 2.0)
+
+
+def test_no_file_holds_a_key(keys, tmp_path):
+    _, text = keys.create(now=1.0)
+    keys.close()
+    everything = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert text.encode() not in everything
+    assert text.split("_", 2)[2].encode() not in everything
+
+
+def test_files_are_their_owner_s_alone(keys, tmp_path):
+    keys.create(now=1.0)
+    for path in tmp_path.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.suffix in {".db-wal", ".db-shm"}
+    assert stat.S_IMODE((tmp_path / "pepper").stat().st_mode) == 0o600
+
+
+def test_the_file_is_of_no_use_without_the_pepper(keys, tmp_path):
+    _, text = keys.create(now=1.0)
+    keys.close()
+    (tmp_path / "pepper").write_bytes(os.urandom(32))
+    other = KeyStore(tmp_path)
+    with pytest.raises(KeyRefusedError):
+        other.find(text, 2.0)
+    other.close()
+
+
+def test_a_key_ends_when_it_expires(keys):
+    _, text = keys.create(now=1.0, expires_at=10.0)
+    assert keys.find(text, 9.9)
+    with pytest.raises(KeyRefusedError):
+        keys.find(text, 10.0)
+
+
+def test_a_revoked_key_is_refused_at_once_here_and_within_the_check_elsewhere(keys, tmp_path):
+    key, text = keys.create(now=1.0)
+    elsewhere = KeyStore(tmp_path)
+    assert elsewhere.find(text, 2.0) == key
+    assert keys.find(text, 2.0) == key
+    assert keys.revoke(key.key_id, now=3.0, tenant=None).revoked_at == 3.0
+    assert keys.revoke(key.key_id, now=4.0, tenant=None).revoked_at == 3.0
+    with pytest.raises(KeyRefusedError):
+        keys.find(text, 3.0)
+    with pytest.raises(KeyRefusedError):
+        elsewhere.find(text, 2.0 + CHECK_S)
+    elsewhere.close()
+
+
+def test_a_rotated_key_lives_on_for_its_grace(keys):
+    old, old_text = keys.create(now=1.0, scopes=["runs:read"], tenant="acme")
+    new, new_text = keys.rotate(old.key_id, now=10.0, tenant="acme", grace_s=5.0)
+    assert (new.scopes, new.tenant, new.key_id != old.key_id) == (old.scopes, "acme", True)
+    assert keys.find(old_text, 14.0)
+    assert keys.find(new_text, 1_000.0) == new
+    with pytest.raises(KeyRefusedError):
+        keys.find(old_text, 15.0)
+    with pytest.raises(NotFoundError):
+        keys.rotate(old.key_id, now=20.0, tenant="acme")
+
+
+def test_a_tenant_sees_its_own_keys_alone(keys):
+    mine, _ = keys.create(now=1.0, tenant="mine")
+    theirs, _ = keys.create(now=2.0, tenant="theirs")
+    assert [key.key_id for key in keys.all(tenant="mine")] == [mine.key_id]
+    assert keys.tenants() == ["mine", "theirs"]
+    for change in (keys.revoke, keys.rotate):
+        with pytest.raises(NotFoundError):
+            change(theirs.key_id, now=3.0, tenant="mine")
+    with pytest.raises(NotFoundError):
+        keys.get(theirs.key_id, tenant="mine")
+
+
+@pytest.mark.parametrize("tenant", ["", "..", "a/b", "A", "-a", "a" * 64, "ä", "a b"])
+def test_a_tenant_s_name_is_that_of_a_folder(keys, tenant):
+    with pytest.raises(SettingsError, match="no name for a tenant"):
+        keys.create(now=1.0, tenant=tenant)
+
+
+def test_an_unknown_scope_is_refused(keys):
+    with pytest.raises(SettingsError, match="'runs:everything'"):
+        keys.create(now=1.0, scopes=["runs:everything"])
+
+
+def test_what_administers_is_not_given_without_being_named():
+    assert set(ALL) - set(USER) == {"keys:admin", "audit:read", "metrics:read", "tenants:admin"}
+
+
+def test_a_store_knows_whether_there_was_ever_a_key(keys):
+    assert keys.is_empty
+    key, _ = keys.create(now=1.0)
+    keys.revoke(key.key_id, now=2.0, tenant=None)
+    assert not keys.is_empty
