@@ -1,10 +1,12 @@
 """The embedder against servers on loopback that answer like the providers, and that do not."""
 
 import base64
+import hashlib
 import json
 import math
 import struct
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from agent_core.errors import ConfigurationError
 from agent_core.messages import Usage
 from agent_core.ports import Embedder
 from agent_core.testing import VirtualClock
+from agent_core.testing.conformance.embedder import EmbedderConformance
 from agent_gateway.dialects.embedding_openai import OPENAI
 from agent_gateway.embeddings import EMBEDDING_DIALECTS, RemoteEmbedder, connect_embedder
 from agent_gateway.errors import (
@@ -242,3 +245,37 @@ async def test_the_field_for_dimensions_is_sent_only_where_it_matters(provider: 
         async with embedder(provider, f"openai:{name}", dimensions=dimensions) as model:
             await model.embed(["a"])
         assert ("dimensions" in provider.requests[-1]["body"]) == sent
+
+
+class TestConformance(EmbedderConformance):
+    """OpenAI's format; vectors of more numbers than `vector` gives, so that texts differ enough."""
+
+    too_long = "word " * 5_000
+
+    @pytest.fixture(autouse=True)
+    def _provider(self, server: Any, make_script: Any) -> None:
+        def numbers(text: str) -> list[float]:
+            digest = hashlib.sha256(text.encode()).digest()
+            return [byte - 127.5 for byte in digest]
+
+        class Replies(list[Any]):
+            def __len__(self) -> int:
+                return 1
+
+            def __getitem__(self, _: Any) -> Any:
+                texts = server.requests[-1]["body"]["input"]
+                if max(map(len, texts)) > 20_000:
+                    error = {
+                        "message": "This model's maximum context length is 8192 tokens, you gave 9999 tokens."
+                    }
+                    return make_script(
+                        json.dumps({"error": error}).encode(), status=400, content_type="application/json"
+                    )
+                data = [{"index": place, "embedding": numbers(text)} for place, text in enumerate(texts)]
+                return make_script(json.dumps({"data": data}).encode(), content_type="application/json")
+
+        server.scripts = Replies()
+        self.base_url = server.base_url
+
+    def embedder(self) -> AbstractAsyncContextManager[Embedder]:
+        return RemoteEmbedder("m", base_url=self.base_url, dimensions=32, max_texts=64)
