@@ -113,11 +113,8 @@ class TelemetryObserver:
             explicit_bucket_boundaries_advisory=TOKEN_BUCKETS,
         )
         self._durations = _seconds(meter, "gen_ai.client.operation.duration", "GenAI operation duration.")
-        self._first_chunks = _seconds(
-            meter,
-            "gen_ai.client.operation.time_to_first_chunk",
-            "Time to receive the first chunk of a reply.",
-        )
+        first_chunk = "gen_ai.client.operation.time_to_first_chunk"
+        self._first_chunks = _seconds(meter, first_chunk, "Time to receive the first chunk of a reply.")
         self._agent_name = agent_name
         self._redact = (redact or str) if capture_content else None
         self._clock = clock or SystemClock()
