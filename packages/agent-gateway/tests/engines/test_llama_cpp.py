@@ -6,22 +6,39 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
-from agent_core.chat import Choice, Completion, Constraint, Grammar, JsonSchema, ModelRequest, TextDelta
+from agent_core.chat import (
+    Choice,
+    Completion,
+    Constraint,
+    Grammar,
+    JsonSchema,
+    ModelRequest,
+    SchemaLimits,
+    TextDelta,
+)
 from agent_core.errors import ContextTooLongError
-from agent_core.messages import FinishReason, user
+from agent_core.messages import FinishReason, Message, user
 from agent_core.ports import ChatModel
 from agent_core.testing.conformance.chat_model import ChatModelConformance
-from agent_core.tools import ToolSpec
-from agent_gateway.catalog import open_model
-from agent_gateway.client import OpenAIChatModel
+from agent_core.tool_modes import Turn, TurnView
+from agent_core.tool_modes.constrained import constrained
+from agent_core.tool_modes.routed import routed
+from agent_core.tools import ToolExample, ToolOffer, ToolSpec
+from agent_gateway.catalog import connect
 from agent_gateway.engines.llama_cpp import LlamaCppModel, default_threads
 from agent_gateway.errors import MissingExtraError, ProviderRefusedError, WeightsError
 from agent_gateway.profiles import EMBEDDED
 
 PROFILE = EMBEDDED["smollm2-135m"].profile
 CITY = {"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}}, "required": ["city"]}
+WEATHER = ToolSpec(
+    name="get.weather",
+    description="The weather of a city",
+    parameters={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
 STORY = ModelRequest(messages=(user("Tell a long story."),), max_output_tokens=2_000)
 
 
@@ -122,10 +139,8 @@ class TestDecoding:
     async def test_a_call_that_is_required_is_made_though_the_template_knows_no_tools(
         self, loaded: LlamaCppModel
     ) -> None:
-        schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-        spec = ToolSpec(name="get.weather", description="The weather of a city", parameters=schema)
         request = ask_for(
-            "What is the weather in Paris?", tools=(spec,), tool_choice="required", max_output_tokens=500
+            "What is the weather in Paris?", tools=(WEATHER,), tool_choice="required", max_output_tokens=500
         )
         (call,) = (await ask(loaded, request)).message.tool_calls
         assert call.name == "get.weather"
@@ -351,9 +366,9 @@ class TestConformance(ChatModelConformance):
         return kept()
 
 
-@pytest.mark.model
-async def test_the_same_prompt_over_http(weights: Path, loaded: LlamaCppModel) -> None:
-    """llama.cpp's own server, asked as any OpenAI-compatible server: the same words as in process."""
+@pytest.fixture(scope="module")
+def address(weights: Path) -> Any:
+    """llama.cpp's own server, to be asked as any OpenAI-compatible server."""
     engine = pytest.importorskip("xllamacpp")
     params = engine.CommonParams()
     params.model.path = str(weights)
@@ -361,15 +376,57 @@ async def test_the_same_prompt_over_http(weights: Path, loaded: LlamaCppModel) -
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.verbosity = -1
     server = engine.Server(params)
-    request = ask_for("What is the capital of France?", temperature=0.0)
-    model = open_model("openai:smollm2", base_url=f"{server.listening_address}/v1")
-    assert isinstance(model, OpenAIChatModel)
-    async with model:
-        remote = await ask(model, request)
-        choice = await ask(model, ask_for("Yes or no?", constraint=Choice(values=("yes", "no"))))
-        stream = model.stream(STORY)
-        await anext(stream)
-        await stream.aclose()
-    assert remote.message == (await ask(loaded, request)).message
-    assert remote.usage.output_tokens == 24
-    assert choice.message.text in {"yes", "no"}
+    yield f"{server.listening_address}/v1"
+    del server
+
+
+@pytest.mark.model
+class TestOverHttp:
+    async def test_the_same_words_as_in_process(self, address: str, loaded: LlamaCppModel) -> None:
+        request = ask_for("What is the capital of France?", temperature=0.0, max_output_tokens=6)
+        async with connect("openai:smollm2", base_url=address) as model:
+            remote = await ask(model, request)
+            choice = await ask(model, ask_for("Yes or no?", constraint=Choice(values=("yes", "no"))))
+            stream = model.stream(STORY)
+            await anext(stream)
+            await stream.aclose()
+        assert remote.message == (await ask(loaded, request)).message
+        assert remote.usage.output_tokens == 6
+        assert choice.message.text in {"yes", "no"}
+
+    @pytest.mark.parametrize("union_root", [True, False])
+    async def test_constrained_tool_calling(self, address: str, union_root: bool) -> None:
+        """By a schema alone, which any compatible server takes."""
+        async with connect("openai:smollm2", base_url=address) as model:
+            profile = msgspec.structs.replace(
+                model.profile, schema_limits=SchemaLimits(union_root=union_root, string_chars=20)
+            )
+            shots = (ToolExample(utterance="the weather in Rome", arguments={"city": "Rome"}),)
+            offers = (ToolOffer(spec=WEATHER, shots=shots),)
+            view = TurnView(messages=(user("the weather in Oslo"),), offers=offers, profile=profile, turn=1)
+            message = await taken(model, constrained(view))
+        assert message.tool_calls or (message.text and "{" not in message.text), "read as a call or an answer"
+        for call in message.tool_calls:
+            assert call.name == "get.weather"
+            assert 0 < len(str(call.arguments["city"])) <= 20
+
+    async def test_routed_tool_calling_without_grammars(self, address: str) -> None:
+        async with connect("openai:smollm2", base_url=address) as model:
+            profile = msgspec.structs.replace(model.profile, grammars=False)
+            shots = (ToolExample(utterance="the weather in Rome", arguments={"city": "Rome"}),)
+            offers = (ToolOffer(spec=WEATHER, proposed=True, shots=shots),)
+            view = TurnView(messages=(user("the weather in Oslo"),), offers=offers, profile=profile, turn=1)
+            message = await taken(model, routed(view))
+        (call,) = message.tool_calls
+        assert isinstance(call.arguments["city"], str)
+
+
+async def taken(model: ChatModel, turn: Turn) -> Message:
+    """What the turn comes to, asking the model for real."""
+    asked = next(turn)
+    while True:
+        completion = await ask(model, asked.request)
+        try:
+            asked = turn.send(completion)
+        except StopIteration as stop:
+            return stop.value.message
