@@ -184,3 +184,20 @@ def test_vllm_in_another_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert model.profile.reply_tokens == 512
     assert model.profile.tool_mode is ToolMode.ROUTED
     assert isinstance(connect("vllm:served-elsewhere"), HttpChatModel)
+
+
+@pytest.mark.parametrize(
+    ("name", "server", "grammars", "union_root"),
+    [
+        ("openai:gpt-5", None, False, False),
+        ("groq:llama", None, False, True),
+        ("vllm:m", None, True, True),
+        ("openai:m", "llama.cpp", True, True),
+    ],
+)
+def test_what_weak_models_may_be_held_to(
+    name: str, server: str | None, grammars: bool, union_root: bool
+) -> None:
+    profile = connect(name, server=server, api_key="").profile
+    assert profile.grammars is grammars
+    assert profile.schema_limits.union_root is union_root

@@ -10,6 +10,7 @@ import msgspec
 
 from agent_core.chat import ModelProfile, ToolMode
 from agent_gateway.client import HttpChatModel
+from agent_gateway.compat import COMPATS, ConstraintField
 from agent_gateway.dialects.dialect import Dialect
 from agent_gateway.engines.local import LOCAL_NAMES, LocalModel, LocalSettings, local_model
 from agent_gateway.errors import UnknownModelError
@@ -100,6 +101,7 @@ def _remote(
     given, setting = key
     found = _key(provider, own=own) if given is None else (given, "api_key")
     spoken = asked.dialect or (provider.dialect if own else provider.compatible or provider.dialect)
+    kind_of_server = asked.server or (provider.server if own else "") or None
     return build(
         rest,
         dialect=_dialect(spoken),
@@ -107,10 +109,20 @@ def _remote(
         api_key=found[0],
         api_key_setting=setting or found[1],
         provider=kind,
-        server=asked.server or (provider.server if own else "") or None,
-        profile=_changed(remote_profile(name), changes),
+        server=kind_of_server,
+        profile=_changed(_held_by(remote_profile(name), kind_of_server), changes),
         traits=family_of(name).traits,
     )
+
+
+def _held_by(profile: ModelProfile, server: str | None) -> ModelProfile:
+    """What the constrained and the routed mode may ask of a server of this kind."""
+    compat = COMPATS.get(server or "")
+    if compat is None:
+        return profile
+    limits = msgspec.structs.replace(profile.schema_limits, union_root=not compat.strict_schema)
+    grammars = compat.grammar is not ConstraintField.NONE
+    return msgspec.structs.replace(profile, grammars=grammars, schema_limits=limits)
 
 
 def _key(provider: Provider, *, own: bool) -> tuple[str, str]:
