@@ -40,6 +40,11 @@ async def execute(drive: "Drive", effect: eff.ExecuteTool) -> None:
         if call.name in drive.adapters.agents and not call.malformed:
             await _delegate(drive, call)
             return
+        if question := _question(spec, call):
+            await drive.commit(
+                ev.InputRequested(at=drive.now(), tool_call_id=call.tool_call_id, question=question)
+            )
+            return
         if not spec.idempotent:
             await drive.commit(ev.ToolStarted(at=drive.now(), tool_call_id=call.tool_call_id))
             if drive.state.is_over:  # cancelled by another process meanwhile: the intent was not journaled

@@ -38,6 +38,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     """True: calling again with the same arguments does no harm, so no intent is journaled before it."""
     timeout_s: float = 30.0
+    asks: str = ""
+    """The argument that holds a question for a person: the call is not run, and the person's reply is its result."""
     answer: str = ""
     """How a weak model's answer is composed from the result: a `str.format` template over the arguments and
     `result`. Empty: the result itself is the answer."""

@@ -8,6 +8,7 @@ import msgspec
 
 from agent_core.ports import Clock, KnowledgeBase
 from agent_core.system import SystemClock
+from agent_skills.builtin.ask_person import AskPersonPlugin
 from agent_skills.builtin.calculator import CalculatorPlugin
 from agent_skills.builtin.clock import ClockPlugin
 from agent_skills.builtin.fetch import FetchPlugin
@@ -43,6 +44,8 @@ class BuiltinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What `fetch` may reach, and how much of it; without it pages of the web are not fetched."""
     search: SearchSettings | None = None
     """The engine of `web_search`; without it the web is not searched."""
+    ask_person: bool = False
+    """`ask_person`: the model may ask, and the run waits for the reply. For hosts whose people can answer."""
     shell: bool = False
     """`shell` in the workspace. Needs `BuiltinParts.programs`, and so a sandbox."""
     python: Literal["", "snippets", "sandbox"] = ""
@@ -87,6 +90,8 @@ def register_builtins(
     parts = parts or BuiltinParts()
     registry.register("calculator", CalculatorPlugin())
     registry.register("clock", ClockPlugin(clock or parts.clock, settings.zone))
+    if settings.ask_person:
+        registry.register("ask_person", AskPersonPlugin())
     if settings.workspace is not None:
         registry.register("files", FilesPlugin(settings.workspace))
     if settings.fetch is not None:
@@ -126,6 +131,7 @@ def _register_programs(registry: SkillRegistry, settings: BuiltinSettings, parts
 
 
 __all__ = [
+    "AskPersonPlugin",
     "BuiltinParts",
     "BuiltinSettings",
     "CalculatorPlugin",
