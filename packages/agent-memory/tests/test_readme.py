@@ -11,13 +11,13 @@ README = Path(__file__).parents[1] / "README.md"
 def test_the_example_says_what_it_says_it_says(tmp_path: Path) -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     (promised,) = re.findall(r"It prints `(.*?)`", README.read_text())
-    for code, out, err in ((0, f"{promised}\n", ""), (1, "", "JournalConflictError")):
-        ran = subprocess.run(
-            [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert ran.returncode == code, ran.stderr
-        assert ran.stdout == out
-        assert err in ran.stderr
+    assert len([line for line in example.splitlines() if line]) <= 15
+    (tmp_path / "example.py").write_text(example)
+    ran = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == f"{promised}\n"
 
 
 def test_every_export_is_there_and_sorted() -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from agent_memory.errors import (
         EmbedderMismatchError,
         FilterValueError,
+        ImportFormatError,
         JournalVersionError,
         KnowledgeVersionError,
         MemoryStoreError,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
         Episode,
         Fact,
         Filter,
+        Forgetting,
+        Forgotten,
         Hit,
         LongTermMemory,
         Outcome,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from agent_memory.short_term import ShortTermWindow
     from agent_memory.skill_memory import LearnedLesson, Pattern, SkillMemory, Statistics, Step, ToolHit
     from agent_memory.summaries import ModelSummary
+    from agent_memory.tenancy import TenantMemory, Tenants
     from agent_memory.tokens import counted_by, estimate_tokens
 
     __version__: str
@@ -51,6 +55,7 @@ else:
         "errors": (
             "EmbedderMismatchError",
             "FilterValueError",
+            "ImportFormatError",
             "JournalVersionError",
             "KnowledgeVersionError",
             "MemoryStoreError",
@@ -71,6 +76,8 @@ else:
             "Episode",
             "Fact",
             "Filter",
+            "Forgetting",
+            "Forgotten",
             "Hit",
             "LongTermMemory",
             "Outcome",
@@ -82,6 +89,7 @@ else:
         "short_term": ("ShortTermWindow",),
         "skill_memory": ("LearnedLesson", "Pattern", "SkillMemory", "Statistics", "Step", "ToolHit"),
         "summaries": ("ModelSummary",),
+        "tenancy": ("TenantMemory", "Tenants"),
         "tokens": ("counted_by", "estimate_tokens"),
     }
     _HOME = {name: module for module, names in _NAMES.items() for name in names}
@@ -109,7 +117,10 @@ __all__ = [
     "Field",
     "Filter",
     "FilterValueError",
+    "Forgetting",
+    "Forgotten",
     "Hit",
+    "ImportFormatError",
     "IngestReport",
     "JournalCheck",
     "JournalVersionError",
@@ -137,6 +148,8 @@ __all__ = [
     "StaticEmbedder",
     "Statistics",
     "Step",
+    "TenantMemory",
+    "Tenants",
     "ToolHit",
     "UnknownDomainError",
     "UnknownFieldError",

@@ -5,6 +5,7 @@ MemoryStoreError                 a file of this library cannot serve
 ├── MemoryVersionError           a newer agent-memory wrote the memory
 ├── MemoryUnavailableError       the storage failed (disk full, locked, I/O error): nothing was written
 ├── EmbedderMismatchError        the vectors are of another embedder: embed again
+├── ImportFormatError            a folder that is no export, or cannot be imported where it was asked to
 ├── UnknownDomainError           no such domain; also a KnowledgeError
 ├── UnknownFieldError            a field that a domain cannot be filtered by; also a KnowledgeError
 ├── FilterValueError             a value of another kind than the field; also a KnowledgeError
@@ -122,4 +123,13 @@ class ParseError(MemoryStoreError):
     def __init__(self, source: str, reason: str) -> None:
         super().__init__(f"{source} cannot be read: {reason}")
         self.source = source
+        self.reason = reason
+
+
+class ImportFormatError(MemoryStoreError):
+    """A folder that is no export, or cannot be imported where it was asked to."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} cannot be imported: {reason}")
+        self.where = where
         self.reason = reason

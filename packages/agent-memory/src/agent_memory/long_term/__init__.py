@@ -1,6 +1,7 @@
 """Long-term memory: episodes, facts, preferences and outcomes on SQLite, and finding them again. See `store`."""
 
 from agent_memory.long_term.episodes import Episode, Filter
+from agent_memory.long_term.erasure import Forgetting, Forgotten
 from agent_memory.long_term.facts import Fact
 from agent_memory.long_term.outcomes import Outcome
 from agent_memory.long_term.ranking import Weights
@@ -12,6 +13,8 @@ __all__ = [
     "Episode",
     "Fact",
     "Filter",
+    "Forgetting",
+    "Forgotten",
     "Hit",
     "LongTermMemory",
     "Outcome",

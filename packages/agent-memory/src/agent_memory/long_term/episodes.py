@@ -149,14 +149,41 @@ def insert(db: sqlite3.Connection, analyzer: Analyzer, new: NewEpisode) -> int:
     )
     row_id = db.execute(_INSERT, values).lastrowid
     assert row_id is not None  # noqa: S101  # an INSERT has one
-    said = " ".join(analyzer.terms(new.text))
-    marks = " ".join(analyzer.terms(f"{new.speaker} {_day(new.said_at)}"))
-    before = " ".join(terms for _, terms in latest)
+    _index(db, analyzer, row_id, (new.text, new.speaker, new.said_at), [terms for _, terms in latest])
+    return row_id
+
+
+def _index(
+    db: sqlite3.Connection,
+    analyzer: Analyzer,
+    row_id: int,
+    episode: tuple[str, str, float],
+    before: Sequence[str],
+) -> str:
+    """Index one episode (text, speaker, time) with the terms of those before it; returns its own."""
+    text, speaker, said_at = episode
+    said = " ".join(analyzer.terms(text))
+    marks = " ".join(analyzer.terms(f"{speaker} {_day(said_at)}"))
     db.execute(
         "INSERT INTO episode_terms (rowid, said, before, marks) VALUES (?, ?, ?, ?)",
-        (row_id, said, before, marks),
+        (row_id, said, " ".join(before), marks),
     )
-    return row_id
+    return said
+
+
+def index_all(db: sqlite3.Connection, analyzer: Analyzer) -> None:
+    """Index all episodes anew."""
+    db.execute("DELETE FROM episode_terms")
+    before: list[str] = []
+    session: str | None = None
+    rows = db.execute(
+        "SELECT id, session_id, text, speaker, said_at FROM episodes ORDER BY session_id, ordinal"
+    )
+    for row_id, session_id, *told in rows.fetchall():
+        before = [] if session_id != session else before
+        session = session_id
+        said = _index(db, analyzer, row_id, (told[0], told[1], told[2]), before)
+        before = [said, *before][:TERMS_BEFORE]
 
 
 def traits_of(text: str) -> int:

@@ -216,6 +216,14 @@ def everything(db: sqlite3.Connection, after_id: int, limit: int) -> list[Fact]:
     return [fact(row) for row in rows]
 
 
+def index_all(db: sqlite3.Connection, analyzer: Analyzer) -> None:
+    """Index all facts anew."""
+    db.execute("DELETE FROM fact_terms")
+    for one in everything(db, 0, -1):
+        words = " ".join(analyzer.terms(one.sentence))
+        db.execute("INSERT INTO fact_terms (rowid, words) VALUES (?, ?)", (one.id, words))
+
+
 def delete(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Remove facts and their terms."""
     for table, column in (("fact_terms", "rowid"), ("facts", "id")):

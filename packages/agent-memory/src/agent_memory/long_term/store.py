@@ -1,11 +1,9 @@
 """The long-term memory of one tenant: episodes, facts, preferences and outcomes in one SQLite file.
 
-Owns the threads and the connections. Nothing waits for a model: adding writes to the disk and returns; vectors, where an
-embedder is given, are made afterwards in the background.
+Nothing waits for a model: adding writes to the disk and returns; vectors, where an embedder is given, are made afterwards
+in the background.
 """
 
-import asyncio
-import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -15,15 +13,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import msgspec
 
 from agent_core.embeddings import Embeddings
-from agent_core.errors import ModelError
 from agent_core.ports import Clock, Embedder
 from agent_core.state import RunState
 from agent_core.system import SystemClock
 from agent_memory import provenance
-from agent_memory.errors import EmbedderMismatchError, MemoryUnavailableError
-from agent_memory.long_term import entries, episodes, facts, outcomes, ranking
+from agent_memory.long_term import entries, episodes, erasure, facts, outcomes, ranking
 from agent_memory.long_term.analysis import Analyzer
 from agent_memory.long_term.episodes import Episode, Filter, NewEpisode
+from agent_memory.long_term.erasure import Forgetting, Forgotten
 from agent_memory.long_term.facts import Fact
 from agent_memory.long_term.outcomes import Outcome
 from agent_memory.long_term.ranking import Weights
@@ -31,7 +28,7 @@ from agent_memory.long_term.recollection import Hit, Why, ask
 from agent_memory.sqlite_store import Schema, SqliteStore
 
 if TYPE_CHECKING:
-    from agent_memory.long_term.likeness import Likeness
+    from agent_memory.long_term.embedding import EpisodeVectors
 
 T = TypeVar("T")
 
@@ -41,8 +38,6 @@ SCHEMA = Schema(
     statements=(*episodes.SCHEMA, *facts.SCHEMA, *outcomes.SCHEMA, *entries.SCHEMA),
     full_text=("episode_terms", "fact_terms"),
 )
-_EMBEDDER = "embedder"
-_EMBED_AT_ONCE = 64
 _PAGE = 500
 
 
@@ -56,7 +51,7 @@ class LongTermMemory:
         self,
         store: SqliteStore,
         *,
-        embedder: Embedder | None,
+        vectors: "EpisodeVectors | None",
         clock: Clock,
         analyzer: Analyzer,
         weights: Weights,
@@ -67,9 +62,7 @@ class LongTermMemory:
         self._store = store
         self._analyzer = analyzer
         self._weights = weights
-        self._embedder = embedder
-        self._likeness = _likeness(embedder) if embedder else None
-        self._embedding: asyncio.Task[None] | None = None
+        self._vectors = vectors
 
     @classmethod
     async def open(
@@ -100,28 +93,27 @@ class LongTermMemory:
             EmbedderMismatchError: its vectors are of another embedder.
         """
         store = await SqliteStore.open(path, SCHEMA, busy_timeout_s=busy_timeout_s)
-        try:
-            if embedder is not None:
-                await store.change(_match_embedder, str(path), embedder, again=embed_again)
-        except BaseException:
-            await store.close()
-            raise
-        memory = cls(
+        vectors = None
+        if embedder is not None:
+            from agent_memory.long_term.embedding import EpisodeVectors  # noqa: PLC0415  # numpy, for who needs it
+
+            try:
+                vectors = await EpisodeVectors.open(store, embedder, again=embed_again)
+            except BaseException:
+                await store.close()
+                raise
+        return cls(
             store,
-            embedder=embedder,
+            vectors=vectors,
             clock=clock or SystemClock(),
             analyzer=Analyzer(language),
             weights=weights or Weights(),
         )
-        memory._embed_soon()
-        return memory
 
     async def close(self) -> None:
         """Finish what is under way and close the file. A second call does nothing."""
-        if self._embedding is not None:
-            self._embedding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._embedding
+        if self._vectors is not None:
+            await self._vectors.close()
         await self._store.close()
 
     async def __aenter__(self) -> Self:
@@ -195,7 +187,7 @@ class LongTermMemory:
             MemoryUnavailableError: the file cannot be read.
         """
         query = ask(question, self.clock.now() if now is None else now, self._analyzer)
-        embedded = await self._embedded(question)
+        embedded = None if self._vectors is None else await self._vectors.of(question)
         found = await self._store.read(self._search, query, only or Filter(), k, embedded)
         return [
             Hit(
@@ -211,15 +203,15 @@ class LongTermMemory:
         ids = episodes.matches(db, query, only)
         if query.span is not None:
             ids += episodes.newest(db, only.within(query.span))
-        if embedded is not None and self._likeness is not None:
-            self._likeness.follow(db)
-            ids += self._likeness.nearest(embedded)
+        vectors = self._vectors
+        if vectors is not None and embedded is not None:
+            ids += vectors.nearest(db, embedded)
         if not ids:
             return []
         passages = episodes.passages(db, ids)
         likeness: Mapping[int, float] = {}
-        if embedded is not None and self._likeness is not None:
-            likeness = self._likeness.cosines(embedded, [one.id for one in passages])
+        if vectors is not None and embedded is not None:
+            likeness = vectors.cosines(embedded, [one.id for one in passages])
         corpus = episodes.corpus(db, query.terms)
         ranked = ranking.rank(query, passages, corpus, likeness, self._weights)
         kept = episodes.get(db, [one.id for one in ranked], None if only == Filter() else only, k)
@@ -233,6 +225,10 @@ class LongTermMemory:
             for episode in page:
                 yield episode
             after = page[-1].id
+
+    async def by_id(self, ids: Sequence[int]) -> list[Episode]:
+        """The episodes of these ids, such as a fact's sources, in their order; without those that are not there."""
+        return list((await self._store.read(episodes.get, ids)).values())
 
     # ── facts ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,57 +337,46 @@ class LongTermMemory:
         """The outcomes of runs, the latest first; of one session if given."""
         return await self._store.read(outcomes.select, session_id, limit)
 
-    # ── vectors ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── upkeep ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def settled(self) -> None:
         """Wait until all that was added has its vector, or the embedder cannot be asked."""
-        while self._embedding is not None:
-            await asyncio.wait((self._embedding,))
+        if self._vectors is not None:
+            await self._vectors.settled()
 
-    async def _embedded(self, question: str) -> Embeddings | None:
-        """The question's vector; None without an embedder, or where it cannot be asked now: words will do."""
-        if self._embedder is None:
-            return None
-        try:
-            return await self._embedder.embed([question], purpose="query")
-        except ModelError:
-            return None
+    async def forget(self, what: Forgetting) -> Forgotten:
+        """Erase for good: rows, index entries, vectors. The file is written anew, so that no byte of it stays.
+
+        Raises:
+            MemoryUnavailableError: the storage failed, or another process is reading the file; ask again.
+        """
+        if self._vectors is not None:
+            await self._vectors.settled()
+        forgotten = await self._store.change(erasure.forget, what)
+        await self._store.scrub()
+        if self._vectors is not None:
+            await self._store.read(self._vectors.forget)
+        return forgotten
+
+    async def restore(self, folder: Path) -> int:
+        """Import an export of `Tenants` into this memory, which holds nothing yet; returns how many rows.
+
+        Raises:
+            ImportFormatError: it is no export, or this memory holds something.
+            MemoryUnavailableError: the storage failed; nothing was written.
+        """
+        from agent_memory.export import import_files  # noqa: PLC0415  # it knows the tables of this package
+
+        rows = await import_files(self._store, "memory", folder, self._analyzer)
+        self._embed_soon()
+        return rows
 
     def _embed_soon(self) -> None:
-        if self._embedder is not None and self._embedding is None:
-            self._embedding = asyncio.create_task(self._embed_missing(self._embedder), name="embed-episodes")
-
-    async def _embed_missing(self, embedder: Embedder) -> None:
-        """Make the vectors that are missing. Where the embedder cannot be asked, the next addition tries again."""
-        try:
-            while missing := await self._store.read(episodes.missing_vectors, _EMBED_AT_ONCE):
-                embedded = await embedder.embed([text for _, text in missing])
-                rows = {row_id: bytes(embedded[i]) for i, (row_id, _) in enumerate(missing)}
-                await self._store.change(episodes.put_vectors, rows)
-        except (ModelError, MemoryUnavailableError):
-            return
-        finally:
-            self._embedding = None
-
-
-def _likeness(embedder: Embedder) -> "Likeness":
-    from agent_memory.long_term.likeness import Likeness  # noqa: PLC0415  # numpy, for those who need it
-
-    return Likeness(embedder.dimensions)
+        if self._vectors is not None:
+            self._vectors.soon()
 
 
 def _record(db: sqlite3.Connection, analyzer: Analyzer, known: Outcome, said: Sequence[NewEpisode]) -> None:
     outcomes.put(db, known)
     for new in said:
         episodes.insert(db, analyzer, new)
-
-
-def _match_embedder(db: sqlite3.Connection, where: str, embedder: Embedder, *, again: bool) -> None:
-    """Record the embedder of a file that has none yet; refuse another than the one recorded."""
-    recorded = entries.setting(db, _EMBEDDER)
-    given = f"{embedder.name} ({embedder.dimensions})"
-    if recorded is not None and recorded != given:
-        if not again:
-            raise EmbedderMismatchError(where, recorded, given, "open it with `embed_again=True`")
-        db.execute("DELETE FROM episode_vectors")
-    entries.put_setting(db, _EMBEDDER, given)

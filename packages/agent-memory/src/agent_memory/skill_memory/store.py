@@ -177,6 +177,21 @@ class SkillMemory:
         """
         return await self._store.change(_used, pattern.key, worked, self._clock.now())
 
+    async def restore(self, folder: Path) -> int:
+        """Import an export of `Tenants` into this memory, which holds nothing yet; returns how many rows.
+
+        Raises:
+            ImportFormatError: it is no export, or this memory holds something.
+            MemoryUnavailableError: the storage failed; nothing was written.
+        """
+        from agent_memory.export import import_files  # noqa: PLC0415  # it knows the tables of this package
+
+        rows = await import_files(self._store, "skills", folder, self._analyzer)
+        await self._index_tools(await self._store.read(records.tools))
+        for tool, example in await self._store.read(records.served):
+            await self._index_served(tool, example)
+        return rows
+
     # ── the index ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _index_tools(self, specs: Sequence[ToolSpec]) -> None:
