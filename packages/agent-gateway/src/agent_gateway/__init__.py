@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from agent_gateway.breaker import BreakerPolicy
     from agent_gateway.budgets import Budget, Budgets
     from agent_gateway.cache import ResponseCache
-    from agent_gateway.catalog import KNOWN, connect, open_model
-    from agent_gateway.client import HttpChatModel, OpenAIChatModel
+    from agent_gateway.catalog import KNOWN, connect
+    from agent_gateway.client import HttpChatModel
     from agent_gateway.embeddings import RemoteEmbedder, connect_embedder
     from agent_gateway.engines.llama_cpp import LlamaCppModel
     from agent_gateway.engines.mistral_rs import MistralRsModel
@@ -36,8 +36,8 @@ else:
         "breaker": ("BreakerPolicy",),
         "budgets": ("Budget", "Budgets"),
         "cache": ("ResponseCache",),
-        "catalog": ("KNOWN", "connect", "open_model"),
-        "client": ("HttpChatModel", "OpenAIChatModel"),
+        "catalog": ("KNOWN", "connect"),
+        "client": ("HttpChatModel",),
         "embeddings": ("RemoteEmbedder", "connect_embedder"),
         "engines.llama_cpp": ("LlamaCppModel",),
         "engines.mistral_rs": ("MistralRsModel",),
@@ -78,7 +78,6 @@ __all__ = [
     "HttpChatModel",
     "LlamaCppModel",
     "MistralRsModel",
-    "OpenAIChatModel",
     "Outcome",
     "Price",
     "PriceTable",
@@ -97,7 +96,6 @@ __all__ = [
     "connect",
     "connect_embedder",
     "find_weights",
-    "open_model",
     "pull",
     "recorded",
 ]

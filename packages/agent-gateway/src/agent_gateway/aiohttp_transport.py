@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from agent_gateway.errors import MissingExtraError, ProviderTimeoutError, TimeoutPhase
+from agent_gateway.errors import MissingExtraError, ProviderTimeoutError, ReplyTooLargeError, TimeoutPhase
 from agent_gateway.proxies import Proxies
 from agent_gateway.transport import HttpCall, HttpReply, Timeouts, Transport
 from agent_gateway.transport_errors import translate
@@ -143,18 +143,31 @@ class _AiohttpReply(HttpReply):
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
+    async def read(self) -> bytes:
+        """The whole body; without the layers of `chunks` where it is not compressed."""
+        if self.headers.get("content-encoding", "") not in {"", "identity"}:
+            return await super().read()
+        body = bytearray()
+        while piece := await self._next():
+            body += piece
+            if len(body) > self._limit_bytes:
+                raise ReplyTooLargeError(self.where, "its reply", self._limit_bytes)
+        return bytes(body)
+
     async def packed(self) -> AsyncGenerator[bytes, None]:
+        while piece := await self._next():
+            yield piece
+
+    async def _next(self) -> bytes:
+        """The next piece; empty at the end."""
         import aiohttp  # noqa: PLC0415 (loaded already: a request is under way)
 
         content = self._response.content
         try:
-            while True:
-                piece = content.read_nowait()
-                if not piece:
-                    if content.at_eof():
-                        return
-                    piece = await self._awaited(content)
-                yield piece
+            piece = content.read_nowait()
+            if piece or content.at_eof():
+                return piece
+            return await self._awaited(content)
         except (aiohttp.ClientError, OSError) as error:
             raise translate(error, self.where, began=True) from error
 

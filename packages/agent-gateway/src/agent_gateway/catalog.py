@@ -73,9 +73,6 @@ def connect(
     return _remote(name, build, asked, changes, key=(api_key, api_key_setting))
 
 
-open_model = connect
-
-
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Where and how to ask, as far as the caller says so."""
 

@@ -231,9 +231,6 @@ class HttpChatModel:
         yield decoder.finish()
 
 
-OpenAIChatModel = HttpChatModel
-
-
 def _whole(body: bytes, decoder: ReplyDecoder, kind: str, where: str) -> list[Delta | Completion]:
     """The items of a reply that was not streamed, or that came as events under a wrong content type."""
     start = body.lstrip()[:6]

@@ -112,7 +112,9 @@ _ALL = (
     Compat(name="mistral", stream_usage=False),
     Compat(name="ollama", files=False),
     Compat(name="groq", max_tokens_field="max_completion_tokens", reasoning_field="reasoning", files=False),
-    Compat(name="cerebras", max_tokens_field="max_completion_tokens", reasoning_field="reasoning", files=False),
+    Compat(
+        name="cerebras", max_tokens_field="max_completion_tokens", reasoning_field="reasoning", files=False
+    ),
     Compat(
         name="openrouter",
         reasoning_field="reasoning",

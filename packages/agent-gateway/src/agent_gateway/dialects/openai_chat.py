@@ -103,7 +103,9 @@ def encode_request(
         "seed": request.seed,
         "stop": list(request.stop) or None,
         compat.repeat_penalty_field: request.repeat_penalty,
-        compat.effort_field: effort(request, traits.efforts) if traits.thinking is not Thinking.NONE else None,
+        compat.effort_field: effort(request, traits.efforts)
+        if traits.thinking is not Thinking.NONE
+        else None,
         "stream": stream or None,
         "stream_options": {"include_usage": True} if stream and compat.stream_usage else None,
     }
