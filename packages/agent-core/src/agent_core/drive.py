@@ -4,7 +4,7 @@ Nothing counts until it is in the journal. Can be ended at any moment (cancelled
 what is owed then. `runner` is the public face, `dispatch` what becomes of a tool call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from math import inf
 from types import TracebackType
@@ -63,21 +63,21 @@ class Drive:
         self, adapters: Adapters, state: RunState, *, writer: str, observers: Sequence[Observer] = ()
     ) -> None:
         """`writer` is a name that no other drive has or had: by it, this one knows its own events again."""
-        self.state = state
-        self.writer = writer
-        self.adapters = adapters
+        self.state: RunState = state
+        self.writer: str = writer
+        self.adapters: Adapters = adapters
         self._observers = (*adapters.observers, *observers)
         self.scope: anyio.CancelScope | None = None
         """What a cancellation in this process ends, and the deadline of a tool that runs alone; there while driven."""
-        self.is_cancelled = False
+        self.is_cancelled: bool = False
         """True: a person cancelled the run in this process."""
-        self.late = ""
+        self.late: str = ""
         """The call whose deadline is that of `scope`."""
-        self.has_commands = False
+        self.has_commands: bool = False
         """True: a person's command is in the journal that this drive may not have read."""
         self.resting: tuple[str, ...] = ()
         """The delegated runs that wait for a person."""
-        self.now = adapters.clock.now
+        self.now: Callable[[], float] = adapters.clock.now
         """The time, in seconds since the epoch."""
         self._owed: tuple[RunState, Effects] = (state, owed(state))
         self._appending: anyio.Lock | None = None
@@ -236,10 +236,8 @@ class Drive:
                 await self.adapters.journal.append(before.run_id, before.seq, batch, writer=self.writer)
             except JournalConflictError:
                 await self.read_commands()
-                if (
-                    self.state.seq == before.seq
-                ):  # the journal is behind what it acknowledged: there is no way on
-                    raise
+                if self.state.seq == before.seq:
+                    raise  # the journal is behind what it acknowledged: there is no way on
             else:
                 self.state = states[-1]
                 self._owed = (states[-1], effects)

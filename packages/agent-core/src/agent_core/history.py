@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Generic, TypeVar, cast, overload
+from typing import ClassVar, Generic, TypeVar, cast, overload
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class History(Sequence[T], Generic[T]):
             return NotImplemented
         return list(self) == list(cast("History[object]", other))
 
-    __hash__ = None  # type: ignore[assignment]  # like list: compared by content, which may be long
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # like list: compared by content, which may be long
 
     def __repr__(self) -> str:
         return f"History({self._items[: self._length]!r})"

@@ -70,7 +70,7 @@ class Runner:
         Raises:
             ConfigurationError: two sub-agents have the same name.
         """
-        self.adapters = Adapters(
+        self.adapters: Adapters = Adapters(
             model=model,
             tools=tools,
             memory=memory,

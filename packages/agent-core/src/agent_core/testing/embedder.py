@@ -14,7 +14,7 @@ class HashEmbedder:
     def __init__(self, dimensions: int = 64) -> None:
         self._dimensions = dimensions
         self.asked: list[tuple[str, Purpose]] = []
-        self.closed = 0
+        self.closed: int = 0
 
     @property
     def name(self) -> str:

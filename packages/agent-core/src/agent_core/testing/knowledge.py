@@ -16,7 +16,7 @@ class InMemoryKnowledgeBase:
     def __init__(self) -> None:
         self._passages: list[Passage] = []
         self.searched: list[str] = []
-        self.closed = 0
+        self.closed: int = 0
 
     def add(self, source: str, text: str, metadata: Mapping[str, MetadataValue] | None = None) -> None:
         """Put a source in."""

@@ -37,7 +37,7 @@ class ScriptedModel:
         self._replies = list(replies)
         self._profile = profile or ModelProfile(name="test:scripted")
         self.requests: list[ModelRequest] = []
-        self.closed = 0
+        self.closed: int = 0
 
     @property
     def profile(self) -> ModelProfile:

@@ -41,8 +41,8 @@ class VirtualTask(asyncio.Task[Any]):
     """A task with a number. Its hash is that number, so that sets of tasks have the same order in every process."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], *, number: int, **settings: Any) -> None:
-        self.number = number
-        self.steps = 0
+        self.number: int = number
+        self.steps: int = 0
         super().__init__(coro, **settings)
 
     def __hash__(self) -> int:
@@ -66,7 +66,7 @@ class VirtualEventLoop(asyncio.BaseEventLoop):
         self._tasks = 0
         self._sticky = STICKINESS[seed % len(STICKINESS)]
         self._steps_before = 0
-        self.steps = 0
+        self.steps: int = 0
         """How many callbacks were run."""
         self.set_task_factory(self._new_task)
 

@@ -1,7 +1,7 @@
 """Draws of a seed. A stream of its own for each part of the world, so that one more draw here changes nothing there."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,7 +13,7 @@ class Chance:
     def __init__(self, seed: int, name: str = "") -> None:
         self._seed = seed
         self._random = random.Random(f"{seed}/{name}")  # noqa: S311  # a game of chance, not a secret
-        self.fraction = self._random.random
+        self.fraction: Callable[[], float] = self._random.random
         """A number from 0 to below 1."""
 
     def stream(self, name: str) -> "Chance":

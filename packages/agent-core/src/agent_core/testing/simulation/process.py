@@ -60,12 +60,12 @@ class Process:
     """One process, as long as it lives."""
 
     def __init__(self, name: str, ground: Ground, chance: Chance) -> None:
-        self.name = name
-        self.ground = ground
-        self.is_dead = False
+        self.name: str = name
+        self.ground: Ground = ground
+        self.is_dead: bool = False
         self.runner: Runner
         """Set by who makes the process, over `ports`."""
-        self.chance = chance
+        self.chance: Chance = chance
         self._fuse = chance.count(1, 80) if "crash" in ground.faults and chance.happens(0.4) else 0
         self._scopes: set[anyio.CancelScope] = set()
 

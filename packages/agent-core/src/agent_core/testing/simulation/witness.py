@@ -90,14 +90,14 @@ class Witness:
 
     def __init__(self, epoch: float) -> None:
         """`epoch`: what the clock shows when the world begins, in seconds since 1970."""
-        self.epoch = epoch
+        self.epoch: float = epoch
         self.trace: list[tuple[object, ...]] = []
         self.violations: list[Violation] = []
         self.counts: Counter[str] = Counter()
         self.written: dict[str, list[StoredEvent]] = {}
-        self.news = anyio.Event()
+        self.news: anyio.Event = anyio.Event()
         """Set, and replaced, whenever something is written."""
-        self.enough = anyio.Event()
+        self.enough: anyio.Event = anyio.Event()
         """Set once so many laws are broken that there is no use in going on."""
         self.attempted: set[tuple[str, int, str]] = set()
         """Run, number and writer of what was to be appended: it may be in the journal without an acknowledgement."""

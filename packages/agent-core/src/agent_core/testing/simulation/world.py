@@ -51,21 +51,21 @@ class World:
     """One world; `live` is its whole life."""
 
     def __init__(self, scenario: Scenario, parts: Parts) -> None:
-        self.scenario = scenario
-        self.faults = scenario.faults
-        self.witness = Witness(EPOCH_S)
-        self.journal = parts.journal()
-        self.memory = parts.memory()
-        self.model = SimulatedModel(scenario, self.is_quiet)
-        self.tools = SimulatedTools(scenario, self.witness, self.is_quiet)
-        self.critic = SimulatedCritic(scenario, self.is_quiet)
+        self.scenario: Scenario = scenario
+        self.faults: frozenset[str] = scenario.faults
+        self.witness: Witness = Witness(EPOCH_S)
+        self.journal: Journal = parts.journal()
+        self.memory: Memory = parts.memory()
+        self.model: SimulatedModel = SimulatedModel(scenario, self.is_quiet)
+        self.tools: SimulatedTools = SimulatedTools(scenario, self.witness, self.is_quiet)
+        self.critic: SimulatedCritic = SimulatedCritic(scenario, self.is_quiet)
         self.run_ids: dict[str, str] = {}
         """By the name of the plan, once it is started."""
         self._parts = parts
         self._chance = Chance(scenario.seed, "world")
         self._clock = LoopClock(EPOCH_S)
         self._ids = SequentialIds()
-        self.ended_at_s = 0.0
+        self.ended_at_s: float = 0.0
         """Virtual seconds after which every run was over, or the world was left."""
         self._processes: list[of.Process] = []
         self._made = 0
