@@ -65,7 +65,7 @@ def server(run, revision):
 
 def client(run, revision):
     command = shlex.join([sys.executable, str(HERE / "everything_client.py")])
-    options = ("--requirements", revision, "--timeout", "300000")
+    options = ("--requirements", revision, "--timeout", "300000", "-o", f"results-{revision}")
     return report(f"client {revision}", run("conformance", "client", "--command", command, *options))
 
 

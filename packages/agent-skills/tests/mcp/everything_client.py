@@ -157,7 +157,7 @@ def authentication(url, client):
 
 
 async def main(url):
-    client = HttpClient()
+    client = HttpClient(connect_timeout_s=60)  # the suite starts forty clients at once
     auth = authentication(url, client) if SCENARIO.startswith("auth/") else None
     connection = McpConnection(
         "conformance",

@@ -38,7 +38,7 @@ async def mounted(
         wrap: puts the command of a server into a sandbox.
         authentications: by the name of the server, such as `agent_skills.mcp.client.oauth.OAuth`.
     """
-    client = HttpClient()
+    client = HttpClient(connect_timeout_s=max((one.connect_timeout_s for one in servers), default=10.0))
     mounts = {
         one.name: McpMount(
             one,
