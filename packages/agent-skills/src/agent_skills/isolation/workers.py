@@ -88,7 +88,7 @@ class Workers:
             self._pools[key] = WorkerPool(
                 plugin,
                 self._launch(target, level, plugin),
-                first=_load(skill.home) if skill.home else None,
+                first=_load(skill.home) if skill.home else {"warm": target},
                 size=self._size,
             )
         return self._pools[key]

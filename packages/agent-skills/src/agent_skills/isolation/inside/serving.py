@@ -112,6 +112,9 @@ def _answer(call: Order, wire: Wire) -> object:
         return function(**call["arguments"])
     from agent_skills.isolation import hosting  # noqa: PLC0415 - what needs no plugin starts without it
 
+    if "warm" in call:
+        hosting.resolve(call["warm"])  # so that no call's deadline runs meanwhile
+        return None
     if "plugin" in call:
         return hosting.load(call["plugin"], call["target"])
     return hosting.call(call, lambda progress: wire.write({"progress": progress}))

@@ -1,0 +1,201 @@
+"""Search over many tools: names, descriptions, arguments and examples by BM25, for when too many are there to send all.
+
+`OfferSome` is the router that uses it, and `find_skills` the tool by which a model looks further. Only words are compared;
+what a memory learned of tools joins in through `Learned`.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, cast
+
+from agent_core.tools import ToolSpec
+from agent_skills.hookspecs import Register, hookimpl
+from agent_skills.offers import Ranked
+from agent_skills.registry import SkillRegistry
+from agent_skills.skill import AnySkill, skill
+
+MOST_SENT = 20
+"""So many tools are all sent: models choose well among them."""
+OFFERED = 5
+K1, B = 1.2, 0.6
+WEIGHTS = {"name": 3.0, "description": 1.5, "argument": 1.0, "example": 1.5}
+"""How much a word counts by where it stands."""
+LEARNED_WEIGHT = 2.0
+
+Learned: TypeAlias = Callable[[str], Mapping[str, float]]
+"""What a memory knows of a request: for names of tools, how often such requests went well with them, 0 to 1."""
+
+_WORD = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SAYS_NOTHING = """
+a an and are as at be by can could do for from give have i in is it me my of on or please should tell that the this to was
+what which will with would you your
+"""
+_STOP = frozenset(_SAYS_NOTHING.split())
+_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_SAME_ACTS = {
+    "create": "create|add|make|new|set up|open a|insert|register|book",
+    "delete": "delete|remove|erase|get rid of|drop|cancel|discard|clear",
+    "update": "update|change|edit|modify|set|adjust|rename|replace",
+    "list": "list|show|enumerate|overview|display|all|browse",
+    "read": "get|read|fetch|look up|retrieve|view|details",
+    "search": "search|find|look for|query|locate|filter",
+    "send": "send|post|message|notify|mail|forward|publish",
+    "export": "export|download|save|dump|back up",
+    "run": "run|execute|start|launch|trigger|call",
+    "stop": "stop|end|kill|halt|pause|disable",
+    "share": "share|invite|grant|give access",
+}
+"""What people and authors call the same act."""
+_PHRASES = re.compile(
+    "|".join(rf"\b{verb}\b" for verbs in _SAME_ACTS.values() for verb in verbs.split("|") if " " in verb)
+)
+_ACTS = {f"act:{act}": re.compile(rf"\b(?:{verbs})(?:s|d|es|ed|ing)?\b") for act, verbs in _SAME_ACTS.items()}
+
+
+class Found(NamedTuple):
+    """A tool that fits."""
+
+    name: str
+    score: float
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, without their endings and without those that say nothing; and the acts that they are."""
+    plain = _HYPHEN.sub("", _CAMEL.sub(" ", text)).lower().replace("_", " ")
+    acts = [act for act, phrases in _ACTS.items() if phrases.search(plain)]
+    # The words of a phrase mean nothing by themselves: who wants to get rid of an account wants no `rid`.
+    found = [_stem(word) for word in _WORD.findall(_PHRASES.sub(" ", plain)) if word not in _STOP]
+    return [*found, *acts]
+
+
+def _stem(word: str) -> str:
+    """A word without the endings that only bend it: `lists`, `listing` and `listed` are one."""
+    for ending, rest in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("es", "e"), ("s", "")):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+            word = word[: -len(ending)] + rest
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
+
+
+class ToolIndex:
+    """Tools that can be searched."""
+
+    def __init__(self, specs: Sequence[ToolSpec]) -> None:
+        self._names = [spec.name for spec in specs]
+        counted = [_weighed(spec) for spec in specs]
+        lengths = [sum(counts.values()) for counts in counted]
+        usual = sum(lengths) / len(lengths) if lengths else 1.0
+        spread = Counter(word for counts in counted for word in counts)
+        self._places: dict[str, list[tuple[int, float]]] = {}
+        for place, counts in enumerate(counted):
+            norm = K1 * (1 - B + B * lengths[place] / (usual or 1.0))
+            for word, weight in counts.items():
+                rarity = math.log(1 + (len(specs) - spread[word] + 0.5) / (spread[word] + 0.5))
+                self._places.setdefault(word, []).append(
+                    (place, rarity * weight * (K1 + 1) / (weight + norm))
+                )
+
+    def search(self, query: str, k: int = OFFERED, learned: Mapping[str, float] | None = None) -> list[Found]:
+        """The `k` tools that fit best, best first; fewer where fewer share a word with the query."""
+        scores: dict[int, float] = {}
+        matched: Counter[int] = Counter()
+        asked = list(dict.fromkeys(words(query)))
+        for word in asked:
+            for place, score in self._places.get(word, ()):
+                scores[place] = scores.get(place, 0.0) + score
+                matched[place] += 1
+        for place in scores:  # one that has all words a little goes before one that has one word often
+            scores[place] *= 0.3 + matched[place] / len(asked)
+        if learned:
+            top = max(scores.values(), default=1.0)
+            for place, name in enumerate(self._names):
+                if learned.get(name):
+                    scores[place] = scores.get(place, 0.0) + LEARNED_WEIGHT * top * learned[name]
+        best = sorted(scores, key=lambda place: (-scores[place], place))
+        return [Found(self._names[place], scores[place]) for place in best[:k]]
+
+
+def _weighed(spec: ToolSpec) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for field, text in _fields(spec):
+        for word in words(text):
+            counts[word] += WEIGHTS[field]  # type: ignore[assignment] # weights are no whole numbers
+    return counts
+
+
+def _fields(spec: ToolSpec) -> Iterable[tuple[str, str]]:
+    yield "name", spec.name
+    yield "description", spec.description
+    properties = cast("Mapping[str, Any]", spec.parameters.get("properties") or {})
+    for name, schema in properties.items():
+        described = (
+            cast("Mapping[str, object]", schema).get("description", "") if isinstance(schema, dict) else ""
+        )
+        yield "argument", f"{name} {described}"
+    for example in spec.examples:
+        yield "example", example.utterance
+
+
+class OfferSome:
+    """Offers all tools where they are few; of many the fittest, those that are always there, and `find_skills`."""
+
+    def __init__(
+        self,
+        skills: Sequence[AnySkill],
+        *,
+        always: Sequence[str] = ("find_skills",),
+        learned: Learned | None = None,
+    ) -> None:
+        """`always` names what is offered whatever the request; `learned` is what a memory knows."""
+        self._names = [one.spec.name for one in skills]
+        self._always = [name for name in always if name in self._names]
+        self._index = ToolIndex([one.spec for one in skills])
+        self._learned = learned
+
+    def rank(self, query: str) -> Sequence[Ranked]:
+        """The tools to offer, best first; none is proposed."""
+        found = self._index.search(query, MOST_SENT, self._learned(query) if self._learned else None)
+        best = found[0].score if found else 1.0
+        if len(self._names) <= MOST_SENT:
+            scores = {one.name: one.score / best for one in found}
+            return [
+                Ranked(name, scores.get(name, 0.0))
+                for name in sorted(self._names, key=lambda n: -scores.get(n, 0.0))
+            ]
+        offered = [
+            Ranked(one.name, one.score / best) for one in found[:OFFERED] if one.name not in self._always
+        ]
+        return [*offered, *(Ranked(name) for name in self._always)]
+
+
+class FinderPlugin:
+    """Brings `find_skills`, by which a model that was offered some tools finds the others."""
+
+    def __init__(self, registry: SkillRegistry) -> None:
+        self._registry = registry
+        self._index = ToolIndex(())
+        self._revision = -1
+
+    @hookimpl
+    def register_skills(self, register: Register) -> None:
+        """Register `find_skills`."""
+        register(skill(name="find_skills", idempotent=True, timeout_s=5.0)(self.find))
+
+    async def find(self, query: str) -> list[dict[str, object]]:
+        """Find tools by what they do. Any tool that is found can be called.
+
+        Args:
+            query: What the tool should do, in a few words.
+        """
+        if self._revision != self._registry.revision:
+            self._revision = self._registry.revision
+            self._index = ToolIndex([one.spec for one in self._registry.skills()])
+        found = (self._registry.get(one.name) for one in self._index.search(query, OFFERED + 1))
+        specs = [one.spec for one in found if one is not None and one.spec.name != "find_skills"][:OFFERED]
+        return [
+            {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
+            for spec in specs
+        ]

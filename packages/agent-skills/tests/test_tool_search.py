@@ -1,0 +1,121 @@
+"""Search over tools: words in names, descriptions, arguments and examples; few are all offered, of many the fittest."""
+
+import msgspec
+import pytest
+
+from agent_core.ports import ToolContext
+from agent_core.tools import ToolCall, ToolExample, ToolSpec
+from agent_skills import SkillRegistry, SkillRunner, hookimpl, skill
+from agent_skills.tool_search import MOST_SENT, OFFERED, FinderPlugin, OfferSome, ToolIndex, words
+
+
+def spec(name, description, *, arguments=(), examples=()):
+    return ToolSpec(
+        name=name,
+        description=description,
+        parameters={
+            "type": "object",
+            "properties": {one: {"type": "string", "description": "x"} for one in arguments},
+        },
+        examples=tuple(ToolExample(utterance=text, arguments={}) for text in examples),
+    )
+
+
+TOOLS = [
+    spec("send_email", "Send a message to somebody.", arguments=["recipient", "subject"]),
+    spec("deleteInvoice", "Remove an invoice from the books."),
+    spec("list-invoices", "Show the invoices of a customer."),
+    spec("weather", "Tell how it will be outside.", examples=["do I need an umbrella tomorrow"]),
+    spec("get_todo", "Read the to-do list."),
+]
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("email", "send_email"),
+        ("who is the recipient", "send_email"),
+        ("get rid of an invoice", "deleteInvoice"),
+        ("erase invoices", "deleteInvoice"),
+        ("all my invoices, please", "list-invoices"),
+        ("umbrella?", "weather"),
+        ("what is on my TODO list", "get_todo"),
+    ],
+)
+def test_a_tool_is_found_by_any_of_its_words(query, first):
+    assert ToolIndex(TOOLS).search(query)[0].name == first
+
+
+@pytest.mark.parametrize("query", ["", "of the", "zebra", "\0 {} %s"])
+def test_nothing_fits_what_shares_no_word(query):
+    assert ToolIndex(TOOLS).search(query) == []
+    assert ToolIndex(()).search(query) == []
+
+
+def test_what_went_well_before_goes_first():
+    index = ToolIndex(TOOLS)
+    assert index.search("invoice", learned={"weather": 1.0})[0].name == "weather"
+    assert index.search("zebra", learned={"weather": 0.5})[0].name == "weather"
+
+
+def test_words_lose_what_only_bends_them():
+    assert set(words("printing prints")) == set(words("print"))
+    assert "act:delete" in words("get rid of it")
+    assert "rid" not in words("get rid of it")
+
+
+def make(number):
+    @skill(name=f"tool_{number}")
+    async def act(what: str) -> str:
+        """Do it."""
+        return what
+
+    return act
+
+
+class Many:
+    def __init__(self, count):
+        self._skills = [make(number) for number in range(count)]
+
+    @hookimpl
+    def register_skills(self, register):
+        for one in self._skills:
+            register(one)
+
+
+async def runner_with(count):
+    registry = SkillRegistry()
+    registry.register("many", Many(count))
+    registry.register("finder", FinderPlugin(registry))
+    return registry, SkillRunner(registry, router=OfferSome)
+
+
+async def test_few_are_all_offered_the_fittest_first():
+    _, runner = await runner_with(MOST_SENT - 1)
+    offers = await runner.specs("tool 7")
+    assert len(offers) == MOST_SENT
+    assert offers[0].spec.name == "tool_7"
+    assert [offer.score for offer in offers] == sorted((offer.score for offer in offers), reverse=True)
+
+
+async def test_of_many_the_fittest_and_the_one_that_finds_more():
+    _, runner = await runner_with(100)
+    offers = await runner.specs("tool 77")
+    assert offers[0].spec.name == "tool_77"
+    assert offers[-1].spec.name == "find_skills"
+    assert len(offers) <= OFFERED + 1
+    assert [offer.spec.name for offer in await runner.specs("")] == ["find_skills"]
+
+
+async def test_a_model_finds_what_it_was_not_offered_and_calls_it():
+    registry, runner = await runner_with(100)
+    context = ToolContext(run_id="r", session_id="s", idempotency_key="k")
+    call = ToolCall(tool_call_id="c", name="find_skills", arguments={"query": "tool 42"})
+    found = msgspec.json.decode((await runner.run(call, context)).content)
+    assert found[0]["name"] == "tool_42"
+    assert found[0]["parameters"]["required"] == ["what"]
+    call = ToolCall(tool_call_id="d", name="tool_42", arguments={"what": "done"})
+    assert (await runner.run(call, context)).content == "done"
+    registry.unregister("many")
+    call = ToolCall(tool_call_id="e", name="find_skills", arguments={"query": "tool 42"})
+    assert (await runner.run(call, context)).content == "[]"
