@@ -99,6 +99,8 @@ class SimulatedModel:
     def _call(self, tools: Sequence[str], place: int) -> ToolCall:
         name = self._chance.one_of(tools)
         arguments: dict[str, object] = {"n": self._chance.count(0, 3)}
+        if name == "ask":
+            arguments = {"question": f"which {next(self._said)}?"}
         if name not in self._own:  # a sub-agent
             arguments = {"task": f"task {next(self._said)}"}
         return ToolCall(tool_call_id=self._id(place), name=name, arguments=arguments)
@@ -147,7 +149,7 @@ def _said(*parts: Part) -> Message:
 
 
 class SimulatedTools:
-    """Six tools, whose bodies the witness watches."""
+    """Seven tools, whose bodies the witness watches."""
 
     def __init__(self, scenario: Scenario, witness: Witness, is_quiet: Callable[[], bool]) -> None:
         self._chance = Chance(scenario.seed, "tools")

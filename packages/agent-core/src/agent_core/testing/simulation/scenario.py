@@ -125,7 +125,7 @@ def _reflexion(chance: Chance) -> Reflexion:
 
 
 def _specs(chance: Chance) -> tuple[ToolSpec, ...]:
-    """The same six tools in every world; how long they may take differs."""
+    """The same seven tools in every world; how long they may take differs."""
     kinds = (
         ("look", True, ()),
         ("crawl", True, (Label.RETURNS_UNTRUSTED,)),
@@ -133,6 +133,7 @@ def _specs(chance: Chance) -> tuple[ToolSpec, ...]:
         ("book", False, ()),
         ("send", False, (Label.SENDS_OUT,)),
         ("wipe", False, (Label.DESTROYS,)),
+        ("ask", True, ()),
     )
     return tuple(
         ToolSpec(
@@ -142,6 +143,7 @@ def _specs(chance: Chance) -> tuple[ToolSpec, ...]:
             idempotent=idempotent,
             labels=labels,
             timeout_s=chance.one_of((1.0, 10.0, 30.0)),
+            asks="question" if name == "ask" else "",
         )
         for name, idempotent, labels in kinds
     )
