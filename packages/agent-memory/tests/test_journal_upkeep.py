@@ -109,10 +109,8 @@ async def test_the_newest_snapshot_is_kept(journal: SqliteJournal) -> None:
     assert await journal.load_snapshot("a") == (3, b"three")
     await journal.save_snapshot("a", 5, b"five")
     assert await journal.load_snapshot("a") == (5, b"five")
-    await journal.save_snapshot("a", 6, b"of an event that is not there")
-    await journal.save_snapshot("b", 1, b"of a run that is not there")
-    assert await journal.load_snapshot("a") == (5, b"five")
-    assert await journal.load_snapshot("b") is None
+    assert await journal.forget(run_ids=["a"]) == 1
+    assert await journal.load_snapshot("a") is None
 
 
 async def test_a_journal_of_version_one_is_opened_and_lifted(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from agent_memory.knowledge.versions import Difference, Version
     from agent_memory.long_term import (
         Episode,
+        ExtractionBudget,
+        ExtractionReport,
         Fact,
         Filter,
         Forgetting,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
         RecallingMemory,
         Weights,
         Why,
+        extract_facts,
     )
     from agent_memory.session_memory import SessionMemory
     from agent_memory.short_term import ShortTermWindow
@@ -74,6 +77,8 @@ else:
         "knowledge.versions": ("Difference", "Version"),
         "long_term": (
             "Episode",
+            "ExtractionBudget",
+            "ExtractionReport",
             "Fact",
             "Filter",
             "Forgetting",
@@ -84,6 +89,7 @@ else:
             "RecallingMemory",
             "Weights",
             "Why",
+            "extract_facts",
         ),
         "session_memory": ("SessionMemory",),
         "short_term": ("ShortTermWindow",),
@@ -113,6 +119,8 @@ __all__ = [
     "Domain",
     "EmbedderMismatchError",
     "Episode",
+    "ExtractionBudget",
+    "ExtractionReport",
     "Fact",
     "Field",
     "Filter",
@@ -160,4 +168,5 @@ __all__ = [
     "counted_by",
     "domains_from",
     "estimate_tokens",
+    "extract_facts",
 ]

@@ -32,7 +32,7 @@ _BEHIND_ALL = (1 << 63) - 1
 
 
 class SqliteJournal:
-    """The journal port on one SQLite file. Use it in the event loop (asyncio) that opened it, and close it.
+    """The journal port on one SQLite file, and that of snapshots. Use it in the event loop (asyncio) that opened it, and close it.
 
     `async with await SqliteJournal.open("runs.db") as journal: ...`
     """

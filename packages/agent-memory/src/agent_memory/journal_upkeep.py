@@ -107,11 +107,11 @@ def scrub(db: sqlite3.Connection) -> None:
 
 
 def save_snapshot(db: sqlite3.Connection, run_id: str, seq: int, body: bytes) -> None:
-    """Keep the state after event `seq` of a run that is there, unless a later one is kept."""
+    """Keep the state after event `seq` of a run, unless a later one is kept."""
     db.execute(
-        "INSERT INTO snapshots (run_id, seq, body) SELECT run_id, ?, ? FROM runs WHERE run_id = ? AND last_seq >= ?"
+        "INSERT INTO snapshots (run_id, seq, body) VALUES (?, ?, ?)"
         " ON CONFLICT (run_id) DO UPDATE SET seq = excluded.seq, body = excluded.body WHERE excluded.seq > seq",
-        (seq, body, run_id, seq),
+        (run_id, seq, body),
     )
 
 

@@ -2,6 +2,7 @@
 
 from agent_memory.long_term.episodes import Episode, Filter
 from agent_memory.long_term.erasure import Forgetting, Forgotten
+from agent_memory.long_term.extraction import ExtractionBudget, ExtractionReport, extract_facts
 from agent_memory.long_term.facts import Fact
 from agent_memory.long_term.outcomes import Outcome
 from agent_memory.long_term.ranking import Weights
@@ -11,6 +12,8 @@ from agent_memory.long_term.store import LongTermMemory
 
 __all__ = [
     "Episode",
+    "ExtractionBudget",
+    "ExtractionReport",
     "Fact",
     "Filter",
     "Forgetting",
@@ -21,4 +24,5 @@ __all__ = [
     "RecallingMemory",
     "Weights",
     "Why",
+    "extract_facts",
 ]

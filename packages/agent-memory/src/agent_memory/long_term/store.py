@@ -218,13 +218,12 @@ class LongTermMemory:
         scored = [one for one in ranked if one.id in kept][:k]
         return [(one, kept[one.id]) for one in scored]
 
-    async def episodes(self, only: Filter | None = None) -> AsyncIterator[Episode]:
-        """All episodes that pass, in the order in which they were added."""
-        after = 0
-        while page := await self._store.read(episodes.page, only or Filter(), after, _PAGE):
+    async def episodes(self, only: Filter | None = None, *, after_id: int = 0) -> AsyncIterator[Episode]:
+        """All episodes that pass, behind an id, in the order in which they were added."""
+        while page := await self._store.read(episodes.page, only or Filter(), after_id, _PAGE):
             for episode in page:
                 yield episode
-            after = page[-1].id
+            after_id = page[-1].id
 
     async def by_id(self, ids: Sequence[int]) -> list[Episode]:
         """The episodes of these ids, such as a fact's sources, in their order; without those that are not there."""
