@@ -1,5 +1,6 @@
 """What a model takes, and what is free: files as the system writes them."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from agent_gateway.engines.memory import (
     context_bytes,
     give_back,
     refuse_too_large,
+    resident_bytes,
+    wait_until_freed,
 )
 from agent_gateway.errors import WeightsError
 from agent_gateway.gguf import GgufInfo
@@ -66,3 +69,14 @@ def test_a_control_group_leaves_less(tmp_path: Path, folder: str, limit: str, us
 def test_here() -> None:
     assert 0 < available_bytes() < 1 << 60
     give_back()
+
+
+def test_waiting_for_memory_to_come_back() -> None:
+    size = 64 * 2**20
+    held = bytearray(b"x" * size)
+    before = resident_bytes()
+    assert not wait_until_freed(size // 2, before_bytes=before, within_s=0.1)
+    later = threading.Timer(0.2, held.clear)
+    later.start()
+    assert wait_until_freed(size // 2, before_bytes=before, within_s=20)
+    later.join()

@@ -1,6 +1,8 @@
 """What a model takes in memory, what is free, and how freed memory gets back to the system. Loads nothing."""
 
 import ctypes
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ _SPARE_BYTES = 128 * 1024 * 1024
 _KEPT_BYTES_PER_VALUE = 2
 """Keys and values are kept in 16 bits by llama.cpp and mistral.rs alike, whatever the weights are in."""
 _NO_LIMIT = 1 << 60
+_LOOK_S = 0.05
 
 
 def refuse_too_large(
@@ -49,6 +52,27 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:  # another C library gives it back by itself
         trim(0)
+
+
+def wait_until_freed(freed_bytes: int, *, before_bytes: int, within_s: float) -> bool:
+    """Give memory back until this process holds `freed_bytes` less than `before_bytes`; whether it came to that.
+
+    For engines that drop their weights in a thread of their own, some time after they were told to. Blocking.
+    """
+    until = time.monotonic() + within_s
+    while True:
+        give_back()
+        if before_bytes - resident_bytes() >= freed_bytes:
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(_LOOK_S)
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory."""
+    pages = _text(Path("/proc/self/statm")).split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if pages else 0
 
 
 def _system_bytes(meminfo: Path) -> int:

@@ -38,7 +38,7 @@ from agent_gateway.engines.decoding import Decodings
 from agent_gateway.engines.held_calls import held_request
 from agent_gateway.engines.lark import compact, lark_choice, lark_grammar
 from agent_gateway.engines.llama_cpp import default_threads
-from agent_gateway.engines.memory import give_back, refuse_too_large
+from agent_gateway.engines.memory import refuse_too_large, resident_bytes, wait_until_freed
 from agent_gateway.engines.replies import Piece, Reply, call_of
 from agent_gateway.errors import MissingExtraError, ProviderRefusedError, WeightsError
 from agent_gateway.failures import Target
@@ -50,8 +50,7 @@ _LOG_SETTING = "RUST_LOG"
 _TEMPLATE_TOKENS = 16
 """What a chat template puts around one message, at most; the engine counts itself only once it reads."""
 _LOOK_S = 0.1
-_ENDING_S = 0.3
-"""The engine's own thread drops the weights, a fifth of a second after it was told to."""
+_ENDING_S = 3.0
 _PATIENCE_S = 1.0
 """A reply stops within a token; a prompt that takes longer than this to read goes on by itself."""
 _OnPiece: TypeAlias = Callable[[Piece], bool]
@@ -190,11 +189,12 @@ class MistralRsModel:
         The next request loads the model again.
         """
         self._decodings.stop()
+        held_bytes = resident_bytes()
         with self._loading:
             was_loaded, self._runner = self._runner is not None, None
-        if was_loaded:
-            time.sleep(_ENDING_S)
-        give_back()
+        if was_loaded:  # the engine's own thread drops the weights, a fifth of a second later and more
+            size = self._path.stat().st_size if self._path.exists() else 0
+            wait_until_freed(size, before_bytes=held_bytes, within_s=_ENDING_S)
 
     async def aclose(self) -> None:
         """As `close`, without blocking the event loop."""
