@@ -6,6 +6,7 @@ scope in another task, and the end of the server is an error for those who wait,
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -371,5 +372,6 @@ class McpConnection:
         self._waiting.clear()
 
 
+@cache
 def _info() -> JsonObject:
     return {"name": "agent-skills", "version": version("agent-skills")}
