@@ -246,7 +246,7 @@ class LanceTable:
             ):
                 return
             if wanted == "HnswSq":
-                made = config.HnswSq(distance_type="cosine", num_partitions=1, **_TRAINING)
+                made = config.HnswSq(distance_type="cosine", num_partitions=1, ef_construction=150, **_TRAINING)
             else:
                 made = config.IvfPq(
                     distance_type="cosine", num_partitions=max(1, rows // _ROWS_A_PARTITION), **_TRAINING
