@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 PROMPT = "What is 17*23?"
 
@@ -53,6 +55,17 @@ def events_of(client, run_id, **headers):
                 fields = {}
 
 
+def messages_of(client, run_id, *, after):
+    """The events of a run behind a number, over a WebSocket; nobody without a key or from another page gets any."""
+    address = f"ws://{client.base_url.netloc.decode()}/api/v1/runs/{run_id}/socket?after={after}"
+    headers = {"Authorization": client.headers["authorization"]}
+    for wrong in ({}, {**headers, "Origin": "https://elsewhere.example"}):
+        with pytest.raises(InvalidStatus, match="403"), connect(address, additional_headers=wrong):
+            pass
+    with connect(address, additional_headers=headers) as socket:
+        return [json.loads(message) for message in socket]
+
+
 def wait_for(client, run_id, *, status):
     deadline = time.monotonic() + 60
     while (run := client.get(f"/api/v1/runs/{run_id}").json())["status"] != status:
@@ -73,6 +86,8 @@ def test_a_run_over_http(serve, tmp_path):
         assert numbers == list(range(1, len(numbers) + 1))
         assert events[-1][1] == "run.finished"
         assert "391" in events[-1][2]["answer"]
+        over_socket = messages_of(client, run_id, after=4)
+        assert [one["seq"] for one in over_socket] == numbers[4:]
         rest = list(events_of(client, run_id, **{"Last-Event-ID": "4"}))
         assert [number for number, _, _ in rest] == [str(number) for number in numbers[4:]]
         assert client.get(f"/api/v1/runs/{run_id}").json()["status"] == "done"

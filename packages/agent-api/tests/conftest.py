@@ -1,17 +1,21 @@
-"""An agent over fakes of every port: the daemon's own code around a scripted model."""
+"""An agent over fakes of every port, and a whole daemon over a scripted model: the daemon's own code around them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
-from agent_api.composition import Agent, Skills
+from agent_api.app import create_app
+from agent_api.composition import Agent, Machine, Skills
+from agent_api.daemon import Daemon, open_daemon
 from agent_api.settings import Settings
 from agent_core.runner import Runner
 from agent_core.testing import InMemoryJournal, NoMemory, ScriptedModel, ScriptedTools, tool
 from agent_core.testing.models import Reply
 from agent_core.tools import Label
-from agent_skills import SkillRegistry, SkillRunner
+from agent_skills import SkillRegistry, SkillRunner, probe
 
 MakeAgent = Callable[[Sequence[Reply]], Agent]
 
@@ -37,3 +41,25 @@ def make_agent(tmp_path: Path) -> MakeAgent:
         )
 
     return make
+
+
+@pytest.fixture
+def open_serving(tmp_path: Path):
+    """A daemon with real journals, tenants and built-in skills around a scripted model, and a client without a key."""
+
+    @asynccontextmanager
+    async def serving(
+        replies: Sequence[Reply], **settings: object
+    ) -> AsyncGenerator[tuple[httpx.AsyncClient, Daemon]]:
+        workspace = tmp_path / "shared"
+        workspace.mkdir(exist_ok=True)
+        chosen = Settings(
+            data_dir=str(tmp_path / "data"), workspace=str(workspace), plugins=False, **settings
+        )
+        machine = Machine(settings=chosen, model=ScriptedModel(replies), levels=await probe())
+        async with open_daemon(machine) as daemon:
+            transport = httpx.ASGITransport(create_app(daemon))
+            async with httpx.AsyncClient(transport=transport, base_url="http://agentd") as client:
+                yield client, daemon
+
+    return serving

@@ -3,17 +3,22 @@
 import logging
 from typing import Any, cast
 
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
+from litestar.types import Scope
 
 from agent_api import __version__
 from agent_api.access.gate import Application, Gate, Principal, may
+from agent_api.access.scopes import ANY_KEY
 from agent_api.daemon import Daemon
 from agent_api.problems import Problem, problem, problem_of
+from agent_api.routes.events import events, socket
 from agent_api.routes.health import health
+from agent_api.routes.keys import KeysController
+from agent_api.routes.looking import audit, models, skills, usage
 from agent_api.routes.runs import RunsController
 from agent_api.supervisor import Supervisor
 from agent_core.errors import AgentError
@@ -29,14 +34,24 @@ def create_app(daemon: Daemon) -> Gate:
     def provide_daemon() -> Daemon:
         return daemon
 
-    def provide_principal(request: Request[Any, Any, State]) -> Principal:
-        return cast("Principal", dict(request.scope)["principal"])  # set by the gate
+    def provide_principal(scope: Scope) -> Principal:
+        return cast("Principal", dict(scope)["principal"])  # set by the gate
 
     async def provide_supervisor(principal: NamedDependency[Principal]) -> Supervisor:
         return await daemon.tenants.supervisor(principal.tenant)
 
     application = Litestar(
-        route_handlers=[health, RunsController],
+        route_handlers=[
+            health,
+            RunsController,
+            events,
+            socket,
+            KeysController,
+            skills,
+            models,
+            usage,
+            audit,
+        ],
         guards=[may],
         dependencies={
             "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),
@@ -45,7 +60,11 @@ def create_app(daemon: Daemon) -> Gate:
         },
         exception_handlers={AgentError: _agent_problem, HTTPException: _http_problem, Exception: _fault},
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=OpenAPIConfig(title="agentd", version=__version__, path="/schema"),
+        openapi_config=OpenAPIConfig(
+            title="agentd",
+            version=__version__,
+            openapi_router=Router("/schema", route_handlers=[], opt={"scope": ANY_KEY}),
+        ),
         logging_config=None,  # the command line sets logging up
         debug=False,
     )

@@ -90,7 +90,8 @@ def open_skills(settings: Settings, levels: Levels | None = None) -> Skills:
     if not workspace.is_dir():
         raise SettingsError(f"the workspace {workspace} is no folder; set another with --workspace")
     registry = SkillRegistry(missing=levels.missing if levels else None)
-    register_builtins(registry, BuiltinSettings.in_folder(workspace))
+    builtin = msgspec.structs.replace(BuiltinSettings.in_folder(workspace), ask_person=settings.ask_person)
+    register_builtins(registry, builtin)
     plugins: Sequence[PluginStatus] = ()
     if settings.plugins:
         index = PluginIndex(settings.data_path() / "plugins.json")

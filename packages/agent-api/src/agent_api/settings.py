@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A unix socket to listen on instead of an address."""
     max_runs: int = 32
     """How many runs the daemon drives at once; more are refused with 503 and Retry-After."""
+    ask_person: bool = False
+    """Whether the model may ask people, and a run waits for the reply. Small models ask for no reason."""
     plugins: bool = True
     """Whether skills of installed plugins are loaded beside the built-in ones."""
 

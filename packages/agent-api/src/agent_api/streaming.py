@@ -1,12 +1,13 @@
 """The events of a run for clients: from the journal first, then live. No gap, no repeat; a hint may be lost."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 
 import anyio
+import msgspec
 
-from agent_api.wire.events import delta_frame, event_frame
+from agent_api.wire.events import delta_frame, delta_line, event_frame, event_line
 from agent_core.chat import Delta
 from agent_core.feed import Feed
 from agent_core.ports import Journal, StoredEvent
@@ -64,7 +65,20 @@ async def event_stream(
     journal: Journal, broadcast: Broadcast, run_id: str, *, after: int = 0
 ) -> AsyncIterator[bytes]:
     """Server-sent events of a run behind number `after`, until it is over. A comment every 15 s keeps it open."""
-    follower = _Follower(run_id, after)
+    async for frame in _followed(journal, broadcast, _Follower(run_id, after, SSE)):
+        yield frame
+
+
+async def event_lines(
+    journal: Journal, broadcast: Broadcast, run_id: str, *, after: int = 0
+) -> AsyncIterator[bytes]:
+    """The same as lines of JSON, without what only keeps a stream open."""
+    async for line in _followed(journal, broadcast, _Follower(run_id, after, LINES)):
+        yield line
+
+
+async def _followed(journal: Journal, broadcast: Broadcast, follower: "_Follower") -> AsyncIterator[bytes]:
+    run_id = follower.state.run_id
     idle_s = 0.0
     while True:
         with broadcast.watching(run_id) as feed:
@@ -77,19 +91,39 @@ async def event_stream(
         if follower.state.is_over:
             return
         if broadcast.is_shut_down:
-            yield b"event: shutdown\nretry: 1000\ndata: {}\n\n"
+            yield follower.shape.shutdown
             return
         idle_s += POLL_S
         if idle_s >= PING_S:
             idle_s = 0.0
-            yield b": ping\n\n"
+            if follower.shape.ping:
+                yield follower.shape.ping
+
+
+class _Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """How a stream writes what happens."""
+
+    event: Callable[[StoredEvent, RunState], bytes]
+    delta: Callable[[Delta], bytes]
+    shutdown: bytes
+    ping: bytes = b""
+
+
+SSE = _Shape(
+    event=event_frame,
+    delta=delta_frame,
+    shutdown=b"event: shutdown\nretry: 1000\ndata: {}\n\n",
+    ping=b": ping\n\n",
+)
+LINES = _Shape(event=event_line, delta=delta_line, shutdown=b'{"type":"shutdown"}')
 
 
 class _Follower:
     """How far one client has come."""
 
-    def __init__(self, run_id: str, after: int) -> None:
+    def __init__(self, run_id: str, after: int, shape: _Shape) -> None:
         self.state = RunState(run_id=run_id)
+        self.shape = shape
         self._after = after
 
     async def catch_up(self, journal: Journal) -> AsyncIterator[bytes]:
@@ -97,19 +131,19 @@ class _Follower:
         async for stored in journal.read(self.state.run_id, after=self.state.seq):
             self.state = evolve(self.state, stored.event)
             if stored.seq > self._after:
-                yield event_frame(stored, self.state)
+                yield self.shape.event(stored, self.state)
 
     async def live(self, feed: Feed) -> AsyncIterator[bytes]:
         """What happens now; ends when nothing came for a while or a hint was missed: the journal knows."""
         while not self.state.is_over and (item := await _next(feed)) is not None:
             if not isinstance(item, StoredEvent):
-                yield delta_frame(item)
+                yield self.shape.delta(item)
             elif item.seq > self.state.seq + 1:
                 return
             elif item.seq == self.state.seq + 1:
                 self.state = evolve(self.state, item.event)
                 if item.seq > self._after:
-                    yield event_frame(item, self.state)
+                    yield self.shape.event(item, self.state)
 
 
 async def _next(feed: Feed) -> StoredEvent | Delta | None:

@@ -9,7 +9,8 @@ from agent_api.composition import Agent
 from agent_api.errors import RunBusyError, TooManyRunsError
 from agent_api.ownership import is_owned, owning
 from agent_api.streaming import Broadcast
-from agent_api.wire.runs import NewRun, RunView, run_view
+from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
+from agent_core import events as ev
 from agent_core.errors import AgentError
 from agent_core.ports import Observer
 from agent_core.state import Phase, RunState
@@ -17,6 +18,8 @@ from agent_core.state import Phase, RunState
 logger = logging.getLogger("agentd")
 
 RESUME_AT_MOST = 1_000
+LIST_AT_MOST = 10_000
+"""How far back lists go."""
 
 
 class Capacity:
@@ -79,6 +82,67 @@ class Supervisor:
         state = await self.agent.runner.load(run_id)
         driven = run_id in self._driven or is_owned(self.agent.data_path, run_id)
         return run_view(state, driven=driven, trouble=self._trouble.get(run_id, ""))
+
+    async def command(self, run_id: str, command: ev.Event) -> RunView:
+        """Append a person's command and go on with the run.
+
+        Raises:
+            RunNotFoundError: the journal knows no such run.
+            IllegalEventError, StaleCompletionError: the run does not wait for this.
+        """
+        state = await self.agent.runner.send(run_id, command)
+        self._go_on(state)
+        return await self.view(run_id)
+
+    async def resume(self, run_id: str) -> RunView:
+        """Drive a run that was interrupted; one that is over, waits for a person or is driven already stays as it is.
+
+        Raises:
+            RunNotFoundError: the journal knows no such run.
+            TooManyRunsError: as many runs as allowed are being driven.
+        """
+        self._go_on(await self.agent.runner.load(run_id))
+        return await self.view(run_id)
+
+    async def fork(
+        self, run_id: str, fork: ForkRun, *, on_started: Callable[[str], None] = lambda _: None
+    ) -> RunView:
+        """Begin a run as a copy of the first events of another, and drive it in the background.
+
+        Raises:
+            RunNotFoundError: there is no such run, or it has no event of that number.
+            ConfigurationError: another prompt where the model has read the first one.
+            TooManyRunsError: as many runs as allowed are being driven.
+        """
+        if self.capacity.is_used_up:
+            raise TooManyRunsError(self.capacity.limit)
+        new_id = await self.agent.runner.fork(run_id, fork.at_seq, prompt=fork.prompt)
+        on_started(new_id)
+        self._go_on(await self.agent.runner.load(new_id))
+        return await self.view(new_id)
+
+    async def views(
+        self, *, session_id: str | None = None, behind: str = "", limit: int = 50
+    ) -> tuple[list[RunView], bool]:
+        """The newest runs behind run `behind` (empty: from the newest on), and whether there are more."""
+        found: list[RunView] = []
+        skipping = bool(behind)
+        async for head in self.agent.journal.heads(session_id=session_id, limit=LIST_AT_MOST):
+            if skipping:
+                skipping = head.run_id != behind
+            elif len(found) == limit:
+                return found, True
+            else:
+                found.append(await self.view(head.run_id))
+        return found, False
+
+    def _go_on(self, state: RunState) -> None:
+        waits = state.is_over or state.phase is Phase.AWAITING
+        if waits or state.run_id in self._driven or is_owned(self.agent.data_path, state.run_id):
+            return
+        if self.capacity.is_used_up:
+            raise TooManyRunsError(self.capacity.limit)
+        self._spawn(state.run_id)
 
     async def resume_unfinished(self) -> int:
         """Drive every run that was left in the middle, by this daemon or a command line; returns how many."""

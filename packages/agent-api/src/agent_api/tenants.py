@@ -46,7 +46,7 @@ class Tenants:
 
     async def run(self, task_status: TaskStatus[None]) -> None:
         """Open every tenant that has files, resume what was left in the middle, and open others until cancelled."""
-        async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+        async with self._send, self._receive, AsyncExitStack() as stack, anyio.create_task_group() as tasks:
             for tenant in self._known():
                 try:
                     await self._enter(stack, tasks, tenant)

@@ -14,7 +14,7 @@ from litestar.handlers import BaseRouteHandler
 
 from agent_api.access.audit import AuditLog, Entry
 from agent_api.access.keys import ApiKey, KeyStore
-from agent_api.access.scopes import NO_KEY
+from agent_api.access.scopes import ANY_KEY, NO_KEY
 from agent_api.access.spending import SpendingBook
 from agent_api.errors import ApiError, KeyRefusedError, RateLimitedError, ScopeMissingError
 from agent_api.problems import problem_of
@@ -144,5 +144,5 @@ def may(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandle
     principal: object = dict(connection.scope).get("principal")
     if not isinstance(principal, Principal):
         raise KeyRefusedError
-    if needed is None or needed not in principal.key.scopes:
+    if needed != ANY_KEY and (needed is None or needed not in principal.key.scopes):
         raise ScopeMissingError(str(needed))

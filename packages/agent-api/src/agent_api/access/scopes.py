@@ -39,5 +39,8 @@ USER = tuple(
 )
 """Of a key that is made without naming any."""
 
+ANY_KEY = "any"
+"""What a route names that answers every valid key: the description of the API."""
+
 NO_KEY = "none"
 """What a route names that answers anybody: health alone."""

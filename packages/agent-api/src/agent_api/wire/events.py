@@ -47,7 +47,12 @@ def event_frame(stored: StoredEvent, state: RunState) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (stored.seq, name.encode(), event_line(stored, state))
 
 
+def delta_line(delta: Delta) -> bytes:
+    """A delta as one line of JSON, without its end."""
+    return _encoder.encode(delta)
+
+
 def delta_frame(delta: Delta) -> bytes:
     """A delta as a server-sent event without an id: it is not in the journal and is never sent again."""
-    body = _encoder.encode(delta)
+    body = delta_line(delta)
     return b"event: %b\ndata: %b\n\n" % (str(type(delta).__struct_config__.tag).encode(), body)

@@ -20,6 +20,51 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     limits: Limits | None = None
 
 
+class ForkRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/runs/{id}/fork`."""
+
+    at_seq: Annotated[
+        int, msgspec.Meta(ge=1, description="The number of the last event that both runs share.")
+    ]
+    prompt: str | None = None
+    """Another prompt, where the model has not read the first one yet."""
+
+
+class CancelRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/runs/{id}/cancel`."""
+
+    reason: str = ""
+
+
+class Decide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /api/v1/runs/{id}/decisions`: a person's word on a call that waits for it."""
+
+    tool_call_id: str
+    decision: Literal["allow", "deny", "reply"]
+    arguments: dict[str, object] | None = None
+    """With `allow`: other arguments than were shown."""
+    text: str = ""
+    """With `deny` the reason, with `reply` the answer to the question; the model reads it."""
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the runs, the newest first."""
+
+    items: tuple["RunView", ...]
+    next_cursor: str | None
+    """To be sent as `cursor` for what comes behind; None: nothing does."""
+
+
+class RunDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """Where two runs part."""
+
+    common: int
+    """How many events they begin with in common."""
+    left: tuple[dict[str, object], ...]
+    """The events of the first behind that."""
+    right: tuple[dict[str, object], ...]
+
+
 class PendingDecision(msgspec.Struct, frozen=True, kw_only=True):
     """A call that waits for a person."""
 
