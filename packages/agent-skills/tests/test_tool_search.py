@@ -39,7 +39,7 @@ TOOLS = [
         ("erase invoices", "deleteInvoice"),
         ("all my invoices, please", "list-invoices"),
         ("umbrella?", "weather"),
-        ("what is on my TODO list", "get_todo"),
+        ("which things are in my to-do list", "get_todo"),
     ],
 )
 def test_a_tool_is_found_by_any_of_its_words(query, first):
