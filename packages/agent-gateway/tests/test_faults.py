@@ -44,7 +44,7 @@ Answer: TypeAlias = Callable[[asyncio.StreamReader, Writer], Awaitable[None]]
 
 REQUEST = ModelRequest(messages=(user("hi"),))
 LIMIT_BYTES = 20_000_000
-TIMEOUTS = Timeouts(connect_s=0.3, first_byte_s=0.3, between_s=0.3)
+TIMEOUTS = Timeouts(connect_s=0.5, first_byte_s=1.0, between_s=1.0)
 SSE = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 CHUNK = b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n'
 GOOD = json.dumps({"choices": [{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}]}).encode()
@@ -149,9 +149,9 @@ JSON = "\r\ncontent-type: application/json"
 FAULTS: dict[str, tuple[Answer, type[GatewayError], str]] = {
     "429, seconds": (says("429 X\r\nretry-after: 7" + JSON, ERROR), RateLimitedError, "wait 7 s"),
     "429, a date": (
-        says(f"429 X\r\nretry-after: {formatdate(time() + 90, usegmt=True)}" + JSON, ERROR),
+        says(f"429 X\r\nretry-after: {formatdate(time() + 900, usegmt=True)}" + JSON, ERROR),
         RateLimitedError,
-        r"wait [78]\d",
+        r"wait [78]\d\d",
     ),
     "429, in the body": (
         says("429 X" + JSON, b'{"error": {"message": "Please try again in 1.5s"}}'),

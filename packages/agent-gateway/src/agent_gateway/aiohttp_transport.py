@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from agent_gateway.errors import MissingExtraError, ProviderTimeoutError, ReplyTooLargeError, TimeoutPhase
+from agent_gateway.errors import MissingExtraError, ProviderTimeoutError, TimeoutPhase
 from agent_gateway.proxies import Proxies
-from agent_gateway.transport import HttpCall, HttpReply, Timeouts, Transport
+from agent_gateway.transport import HttpCall, HttpReply, Timeouts, Transport, ends_at
 from agent_gateway.transport_errors import translate
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class AiohttpTransport(Transport):
         Raises:
             MissingExtraError: aiohttp is not installed.
         """
-        timeouts = call.timeouts or self._timeouts
-        ends = None if timeouts.total_s is None else time.monotonic() + timeouts.total_s
+        timeouts, ends = self._timeouts, ends_at(self._timeouts, call)
         response = await self._sent(call, timeouts, ends)
         try:
             yield _AiohttpReply(response, call.where, self._max_reply_bytes, timeouts.between_s, ends)
@@ -149,14 +148,12 @@ class _AiohttpReply(HttpReply):
             return await super().read()
         body = bytearray()
         while piece := await self._next():
-            body += piece
-            if len(body) > self._limit_bytes:
-                raise ReplyTooLargeError(self.where, "its reply", self._limit_bytes)
+            body += self.counted(piece)
         return bytes(body)
 
     async def packed(self) -> AsyncGenerator[bytes, None]:
         while piece := await self._next():
-            yield piece
+            yield self.counted(piece)
 
     async def _next(self) -> bytes:
         """The next piece; empty at the end."""

@@ -72,7 +72,6 @@ class HttpChatModel:
         self._compat = COMPATS[server] if server else None
         self._profile = profile or ModelProfile(name=f"{provider}:{name}")
         self._traits = traits or Traits()
-        self._timeouts = timeouts
         self._transport = transport or default_transport(timeouts=timeouts)
         self._streaming = streaming
         self._target = Target(
@@ -113,9 +112,10 @@ class HttpChatModel:
             decoder = self._dialect.decoder(self._target, names=wire_names(request.tools))
             kind = reply.headers.get("content-type", "")
             if "event-stream" in kind or (self._streaming and "json" not in kind and "html" not in kind):
-                async with aclosing(self._events(reply, decoder)) as items:
-                    async for item in items:
-                        yield item
+                async with aclosing(self._events(reply, decoder)) as batches:
+                    async for items in batches:
+                        for item in items:
+                            yield item
             else:
                 for item in _whole(await reply.read(), decoder, kind, self._target.where):
                     yield item
@@ -164,19 +164,17 @@ class HttpChatModel:
             where=self._target.where,
             headers={**self._headers, **wire.headers} if wire.headers else self._headers,
             body=wire.body,
-            timeouts=self._timeouts_for(request),
+            total_s=self._left_s(request),
         )
 
-    def _timeouts_for(self, request: ModelRequest) -> Timeouts | None:
+    def _left_s(self, request: ModelRequest) -> float | None:
         deadline = request.context.deadline
         if deadline is None:
             return None
         left_s = deadline - time.time()
         if left_s <= 0:
             raise DeadlineExceededError(self._target.where, -left_s)
-        known = self._timeouts or Timeouts()
-        total_s = left_s if known.total_s is None else min(left_s, known.total_s)
-        return msgspec.structs.replace(known, total_s=total_s)
+        return left_s
 
     async def _compat_for(self, request: ModelRequest) -> Compat:
         """How the server wants `request`; the server is asked for its kind only where that makes a difference."""
@@ -208,27 +206,34 @@ class HttpChatModel:
                     break
         return failure(self._target, body, status=reply.status, headers=reply.headers, now=time.time())
 
-    async def _events(self, reply: HttpReply, decoder: ReplyDecoder) -> AsyncGenerator[Delta | Completion]:
-        """The items of a streamed reply; the completion when the format says so, or at the end of the stream."""
-        splitter = SseSplitter()
+    async def _events(
+        self, reply: HttpReply, decoder: ReplyDecoder
+    ) -> AsyncGenerator[list[Delta | Completion]]:
+        """The items of a streamed reply, a list for each piece that arrives; the completion comes when the format
+        says so, or at the end of the stream.
+        """
+        splitter, items = SseSplitter(), list[Delta | Completion]()
         chunks = reply.chunks()
         async for chunk in chunks:
-            for event in splitter.feed(chunk):
-                for item in decoder.feed(event.data):
-                    if isinstance(item, Completion):
-                        with contextlib.suppress(ProviderUnavailableError):  # all was said
-                            await drain(chunks)
-                        yield item
-                        return
-                    yield item
+            try:
+                for event in splitter.feed(chunk):
+                    items += decoder.feed(event.data)
+            except ModelError:
+                yield items  # what was said before it in the same piece
+                raise
+            if items:
+                if isinstance(items[-1], Completion):
+                    with contextlib.suppress(ProviderUnavailableError):  # all was said
+                        await drain(chunks)
+                    yield items
+                    return
+                yield items
+                items = []
             if splitter.held_bytes > _LONGEST_EVENT_BYTES:
                 raise ReplyTooLargeError(self._target.where, "one event of its reply", _LONGEST_EVENT_BYTES)
         for event in splitter.close():
-            for item in decoder.feed(event.data):
-                yield item
-                if isinstance(item, Completion):
-                    return
-        yield decoder.finish()
+            items += decoder.feed(event.data)
+        yield items if items and isinstance(items[-1], Completion) else [*items, decoder.finish()]
 
 
 def _whole(body: bytes, decoder: ReplyDecoder, kind: str, where: str) -> list[Delta | Completion]:

@@ -54,8 +54,14 @@ class HttpCall(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     body: bytes = b""
     method: Literal["GET", "POST"] = "POST"
-    timeouts: Timeouts | None = None
-    """None: those of the transport."""
+    total_s: float | None = None
+    """For all of it, where that is less than the transport's `Timeouts` allow."""
+
+
+def ends_at(timeouts: Timeouts, call: HttpCall) -> float | None:
+    """The moment, by `time.monotonic`, at which `call` must have its last byte; None: no end."""
+    totals = [total_s for total_s in (timeouts.total_s, call.total_s) if total_s is not None]
+    return time.monotonic() + min(totals) if totals else None
 
 
 class HttpReply(ABC):
@@ -68,12 +74,13 @@ class HttpReply(ABC):
     def __init__(self, where: str, limit_bytes: int) -> None:
         self.where = where
         self._limit_bytes = limit_bytes
+        self._size_bytes = 0
 
     @abstractmethod
     def packed(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives, still compressed where it is."""
+        """The body as it arrives, still compressed where it is; each piece goes through `counted`."""
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives, unpacked. A reader that stops at the format's own end still lets the reply end.
 
         Raises:
@@ -81,27 +88,32 @@ class HttpReply(ABC):
             ReplyTooLargeError: more bytes than the transport allows.
         """
         encoding = self.headers.get("content-encoding", "")
-        size, limit = 0, self._limit_bytes
-        async with aclosing(self.packed()) as packed:
-            chunks = packed if encoding in {"", "identity"} else self._unpacked(packed, encoding)
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise ReplyTooLargeError(self.where, "its reply", limit)
-                yield chunk
+        return self.packed() if encoding in {"", "identity"} else self._unpacked(encoding)
 
     async def read(self) -> bytes:
         """The whole body."""
         return b"".join([chunk async for chunk in self.chunks()])
 
-    async def _unpacked(self, packed: AsyncIterator[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
+    def counted(self, piece: bytes) -> bytes:
+        """`piece`, which is counted.
+
+        Raises:
+            ReplyTooLargeError: there have been too many.
+        """
+        self._size_bytes += len(piece)
+        if self._size_bytes > self._limit_bytes:
+            raise ReplyTooLargeError(self.where, "its reply", self._limit_bytes)
+        return piece
+
+    async def _unpacked(self, encoding: str) -> AsyncGenerator[bytes, None]:
         if encoding not in ACCEPTED:
             raise BrokenReplyError(self.where, f"its reply is compressed as {encoding[:20]!r}, unasked")
         inflater = Inflater()
         try:
-            async for chunk in packed:
-                for piece in inflater.feed(chunk):
-                    yield piece
+            async with aclosing(self.packed()) as packed:
+                async for chunk in packed:
+                    for piece in inflater.feed(chunk):
+                        yield self.counted(piece)
         except zlib.error as error:
             raise translate(error, self.where, began=True) from error
         if not inflater.is_whole:
@@ -148,8 +160,7 @@ class HttpxTransport(Transport):
     @asynccontextmanager
     async def send(self, call: HttpCall) -> AsyncGenerator[HttpReply, None]:
         """Send `call`; see `Transport`."""
-        timeouts = call.timeouts or self._timeouts
-        ends = None if timeouts.total_s is None else time.monotonic() + timeouts.total_s
+        timeouts, ends = self._timeouts, ends_at(self._timeouts, call)
         phases: dict[str, float] = {
             "connect": timeouts.connect_s,
             "pool": timeouts.connect_s,
@@ -231,12 +242,12 @@ class _HttpxReply(HttpReply):
         try:
             if self._ends is None:
                 async for piece in pieces:
-                    yield piece
+                    yield self.counted(piece)
                 return
             while True:
                 with _until(self._ends, self.where):
                     piece = await anext(pieces)
-                yield piece
+                yield self.counted(piece)
         except StopAsyncIteration:
             return
         except httpx.HTTPError as error:
