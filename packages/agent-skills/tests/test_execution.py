@@ -15,6 +15,7 @@ from agent_skills import (
     Budget,
     Grant,
     Grants,
+    Level,
     PluginEntry,
     Progress,
     SkillRegistry,
@@ -275,6 +276,12 @@ async def test_a_host_that_is_not_granted_is_refused(open_runner, hosts, error):
     assert (await call(open_runner(grants=grants), "call_out")).error == error
 
 
+async def test_a_sandbox_reaches_no_host_whatever_is_granted(open_runner):
+    grants = Grants(plugins={"odd": Grant(hosts=("*",), level=Level.SANDBOX)})
+    result = await call(open_runner(grants=grants), "call_out")
+    assert (result.error, "a sandbox has no network" in result.content) == ("not_granted", True)
+
+
 BUDGETS = [
     (Budget(calls=2), "2 calls"),
     (Budget(result_chars=3), "3 characters"),
@@ -295,8 +302,6 @@ async def test_a_budget_ends_with_its_run(open_runner, budget, words, of_run):
 
 
 async def test_the_operator_puts_a_wall_around_a_trusted_plugin(open_runner):
-    from agent_skills import Level
-
     grants = Grants(plugins={"odd": Grant(level=Level.WORKER)})
     result = await call(open_runner("here", grants=grants), "misbehave", how="pid")
     assert int(result.content) != os.getpid()

@@ -67,13 +67,15 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         secrets = [name for name in needs.secrets if name not in grant.secrets]
         if secrets:
             return f"{skill.spec.name} wants the secret {secrets[0]!r}, which is not granted to the plugin {plugin!r}"
+        if needs.hosts and self.level(skill, plugin) >= Level.SANDBOX:
+            return f"{skill.spec.name} wants to reach {needs.hosts[0]!r}, and a sandbox has no network"
         hosts = [host for host in needs.hosts if not covers(grant.hosts, host)]
         if hosts:
             return f"{skill.spec.name} wants to reach {hosts[0]!r}, which is not granted to the plugin {plugin!r}"
         return ""
 
     def room(self, plugin: str) -> Sandbox:
-        """What a sandboxed skill of a plugin is left with, but for its way out."""
+        """What a sandboxed skill of a plugin is left with."""
         grant = self.of(plugin)
         return Sandbox(
             read=grant.read,

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from agent_skills.errors import SkillTimeoutError, WorkerDiedError
+from agent_skills.errors import IsolationError, SkillTimeoutError, WorkerDiedError
 from agent_skills.isolation.sandbox import MEBIBYTE, Sandbox
 
 SECRET = "AGENT_TEST_SECRET"
@@ -141,6 +141,14 @@ async def test_what_is_granted_can_be_used(start, tmp_path):
         answer = await worker.ask({"function": "subprocess:check_call", "arguments": arguments}, timeout_s=30)
         assert answer == {"ok": 0}
     assert (out / "copy").read_text() == "granted"
+
+
+async def test_no_sandbox_writes_to_a_folder_of_root(start, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("for root alone")
+    with pytest.raises(IsolationError, match="belongs to root"):
+        async with start(Sandbox(write=(str(tmp_path),))):
+            pass
 
 
 @pytest.mark.parametrize("name", ["inherited_descriptor", "environment"])

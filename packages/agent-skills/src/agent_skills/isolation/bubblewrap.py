@@ -43,8 +43,10 @@ def bwrap_path() -> str:
 
 def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Launch:
     """How to start a worker in there."""
-    owner = _owner(sandbox)
-    users = UserMap(uid=owner[0], gid=owner[1]) if os.geteuid() == 0 else None
+    users = None
+    if os.geteuid() == 0:
+        uid, gid = sandbox.outside()
+        users = UserMap(uid=uid, gid=gid)
     command = [
         *(
             bwrap_path(),
@@ -67,7 +69,7 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
             gid=UNPRIVILEGED if users else None,
             limits=sandbox.limits(),
         ),
-        filter=program(Allowed(forks=sandbox.programs, network=bool(sandbox.network_socket), signals=True)),
+        filter=program(Allowed(forks=sandbox.programs, signals=True)),
         path=imports.path,
         modules=imports.modules,
         folder=sandbox.folder or TEMPORARY,
@@ -75,14 +77,6 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
         tells_pid=True,
         parent_is_host=False,
     )
-
-
-def _owner(sandbox: Sandbox) -> tuple[int, int]:
-    """Who the worker is outside, where the host is root: the owner of what it writes to, else nobody."""
-    for folder in sandbox.write:
-        found = Path(folder).stat()
-        return found.st_uid, found.st_gid
-    return UNPRIVILEGED, UNPRIVILEGED
 
 
 def _identity(users: UserMap | None) -> tuple[str, ...]:
@@ -96,8 +90,6 @@ def _filesystem(sandbox: Sandbox, interpreter: Interpreter, code: tuple[str, ...
     mounts += [("--ro-bind", one) for one in ETC if Path(one).exists()]
     mounts += [("--ro-bind", one) for one in (*interpreter.needs, str(INSIDE), *code, *sandbox.read)]
     mounts += [("--bind", one) for one in sandbox.write]
-    if sandbox.network_socket:
-        mounts.append(("--ro-bind", sandbox.network_socket))
     command = ["--proc", "/proc", "--dev", "/dev", "--size", str(sandbox.temporary_bytes), "--perms", "1777"]
     command += ["--tmpfs", TEMPORARY, *_links()]
     made = {"/", "/etc", TEMPORARY, "/usr", "/proc", "/dev"}

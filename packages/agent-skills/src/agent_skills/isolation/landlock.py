@@ -9,11 +9,10 @@ import ctypes
 import os
 import tempfile
 from functools import cache
-from pathlib import Path
 
 from agent_skills.isolation.bubblewrap import ETC
 from agent_skills.isolation.launching import INSIDE, Confinement, Launch, worker_program
-from agent_skills.isolation.sandbox import UNPRIVILEGED, Imports, Interpreter, Sandbox
+from agent_skills.isolation.sandbox import Imports, Interpreter, Sandbox
 from agent_skills.isolation.seccomp import Allowed, program
 
 MIN_ABI = 3
@@ -33,10 +32,7 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
     """How to start a worker so."""
     uid = gid = None
     if os.geteuid() == 0:
-        uid = gid = UNPRIVILEGED
-        for folder in sandbox.write:
-            found = Path(folder).stat()
-            uid, gid = found.st_uid, found.st_gid
+        uid, gid = sandbox.outside()
     temporary = tempfile.mkdtemp(prefix="agent-skill-")
     if uid is not None and gid is not None:
         os.chown(temporary, uid, gid)
@@ -59,7 +55,7 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
             gid=gid,
             limits=sandbox.limits(),
             landlock={"read": [*read, *_DEVICES], "write": [temporary, *sandbox.write, "/dev/null"]},
-            seccomp=program(Allowed(forks=sandbox.programs, network=False, signals=False)).hex(),
+            seccomp=program(Allowed(forks=sandbox.programs, signals=False)).hex(),
         ),
         path=imports.path,
         modules=imports.modules,

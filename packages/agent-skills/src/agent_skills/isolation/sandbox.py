@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent_skills.errors import IsolationError
 from agent_skills.isolation.launching import Launch, inherited_environment, worker_program
 
 MEBIBYTE = 1024 * 1024
@@ -29,9 +30,7 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     folder: str = ""
     """Where the worker stands; empty: its private temporary folder."""
     programs: bool = False
-    """It may start programs and processes (a shell); else it is one process, with threads."""
-    network_socket: str = ""
-    """A unix socket of the host that leads out, see `egress`; empty: there is no network at all."""
+    """It may start programs and processes (a shell); else it is one process, with threads. There is no network."""
     memory_bytes: int = 512 * MEBIBYTE
     """Address space of each process."""
     temporary_bytes: int = 64 * MEBIBYTE
@@ -41,6 +40,21 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     processes: int = 64
     """Processes and threads together."""
     open_files: int = 256
+
+    def outside(self) -> tuple[int, int]:
+        """The user and group that a worker has outside, where the host is root: the owner of what it writes to.
+
+        Raises:
+            IsolationError: that is root. It could read all that root can name, and no limit on processes would hold.
+        """
+        for folder in self.write:
+            found = Path(folder).stat()
+            if found.st_uid == 0:
+                raise IsolationError(
+                    f"{folder} belongs to root, and no sandbox is root's: give it to another user"
+                )
+            return found.st_uid, found.st_gid
+        return UNPRIVILEGED, UNPRIVILEGED
 
     def limits(self) -> dict[str, int]:
         """What the worker sets as its resource limits."""

@@ -49,18 +49,15 @@ class Allowed(NamedTuple):
 
     forks: bool
     """It may start processes. It may always become another program: that one is held by the same filter."""
-    network: bool
-    """It may make sockets: only in a network namespace of its own."""
     signals: bool
     """It may send signals, and leave its process group, by which it is killed: only in a process namespace of its own."""
 
 
 def program(allowed: Allowed) -> bytes:
     """The filter as the kernel reads it: 8 bytes an instruction."""
-    denied = dict(ALWAYS_DENIED)
+    denied = ALWAYS_DENIED | NETWORK
     for is_allowed, calls in (
         (allowed.forks, FORKS),
-        (allowed.network, NETWORK),
         (allowed.signals, SIGNALS | LEAVING),
     ):
         if not is_allowed:
@@ -85,10 +82,9 @@ def _by_argument(allowed: Allowed) -> list[bytes]:
     code += _when(_PRLIMIT64, 0, (_JUMP_EQUAL, 1, 0, 0), refuse, accept)  # its own limits alone
     for request in _TERMINAL_INPUT:
         code += _when(_IOCTL, 1, (_JUMP_EQUAL, 0, 1, request), refuse, (_LOAD, 0, 0, _NR))
-    if not allowed.network:
-        # One of a pair of datagram sockets could send to any address: pairs of streams alone.
-        kind = (_AND, 0, 0, 0xF)
-        code += _when(_SOCKETPAIR, 1, kind, (_JUMP_EQUAL, 1, 0, _SOCK_STREAM), refuse, accept)
+    # One of a pair of datagram sockets could send to any address: pairs of streams alone.
+    kind = (_AND, 0, 0, 0xF)
+    code += _when(_SOCKETPAIR, 1, kind, (_JUMP_EQUAL, 1, 0, _SOCK_STREAM), refuse, accept)
     return code
 
 
