@@ -7,11 +7,13 @@ import httpx
 import pytest
 
 from agent_api.access.audit import AuditLog
+from agent_api.access.idempotency import Replies
 from agent_api.access.keys import DEFAULT_TENANT, KeyLimits, KeyStore
 from agent_api.access.spending import Meter, SpendingBook
 from agent_api.app import create_app
 from agent_api.daemon import Daemon, access_folder
 from agent_api.errors import SettingsError
+from agent_api.metrics import Metrics
 from agent_api.supervisor import Supervisor
 from agent_core.errors import ModelUnavailableError
 from agent_core.testing import answer, call
@@ -43,7 +45,14 @@ class Serving:
         self.supervisor = Supervisor(self._agent, self._tasks, observers=(Meter(book),))
         audit = AuditLog(folder, secret=keys.secret_for("audit"))
         self._tasks.start_soon(audit.keep)
-        self.daemon = Daemon(tenants=OneTenant(self.supervisor), keys=keys, book=book, audit=audit)
+        self.daemon = Daemon(
+            tenants=OneTenant(self.supervisor),
+            keys=keys,
+            book=book,
+            audit=audit,
+            replies=Replies(folder),
+            metrics=Metrics(),
+        )
         headers = {"Authorization": f"Bearer {keys.create(now=0.0)[1]}"}
         transport = httpx.ASGITransport(create_app(self.daemon))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://agentd", headers=headers)
@@ -53,7 +62,7 @@ class Serving:
         self._tasks.cancel_scope.cancel()
         await self._client.aclose()
         await self._tasks.__aexit__(None, None, None)
-        for one in (self.daemon.keys, self.daemon.book, self.daemon.audit):
+        for one in (self.daemon.keys, self.daemon.book, self.daemon.audit, self.daemon.replies):
             one.close()
 
 

@@ -9,7 +9,7 @@ from agent_api.access.scopes import ALL
 from agent_core.testing import answer, call
 
 OPEN = {("get", "/health")}
-DESCRIPTION = "/schema"
+DESCRIPTION = ("/schema", "/ready")
 """Answers every valid key, whatever its scopes."""
 BODIES = {
     "/api/v1/runs": {"prompt": "hello"},

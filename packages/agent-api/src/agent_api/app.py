@@ -11,14 +11,17 @@ from litestar.openapi import OpenAPIConfig
 from litestar.types import Scope
 
 from agent_api import __version__
-from agent_api.access.gate import Application, Gate, Principal, may
+from agent_api.access.asgi import Application
+from agent_api.access.gate import Gate, Principal, may
 from agent_api.access.scopes import ANY_KEY
 from agent_api.daemon import Daemon
+from agent_api.openai.routes import openai_routes
 from agent_api.problems import Problem, problem, problem_of
 from agent_api.routes.events import events, socket
 from agent_api.routes.health import health
 from agent_api.routes.keys import KeysController
 from agent_api.routes.looking import audit, models, skills, usage
+from agent_api.routes.operations import metrics, ready
 from agent_api.routes.runs import RunsController
 from agent_api.supervisor import Supervisor
 from agent_core.errors import AgentError
@@ -51,6 +54,8 @@ def create_app(daemon: Daemon) -> Gate:
             models,
             usage,
             audit,
+            ready,
+            metrics,
         ],
         guards=[may],
         dependencies={
@@ -68,7 +73,14 @@ def create_app(daemon: Daemon) -> Gate:
         logging_config=None,  # the command line sets logging up
         debug=False,
     )
-    return Gate(cast("Application", application), keys=daemon.keys, book=daemon.book, audit=daemon.audit)
+    return Gate(
+        cast("Application", application),
+        keys=daemon.keys,
+        book=daemon.book,
+        audit=daemon.audit,
+        replies=daemon.replies,
+        metrics=daemon.metrics,
+    )
 
 
 def _reply(shown: Problem) -> Response[Any]:

@@ -9,9 +9,11 @@ import anyio
 import msgspec
 
 from agent_api.access.audit import AuditLog
+from agent_api.access.idempotency import Replies
 from agent_api.access.keys import KeyStore
 from agent_api.access.spending import Meter, SpendingBook
 from agent_api.composition import Machine
+from agent_api.metrics import Metrics
 from agent_api.tenants import Tenants
 
 
@@ -22,6 +24,8 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeyStore
     book: SpendingBook
     audit: AuditLog
+    replies: Replies
+    metrics: Metrics
     first_key: str = ""
     """The admin key, where this start made the first one: to be shown once."""
 
@@ -43,11 +47,21 @@ async def open_daemon(machine: Machine) -> AsyncGenerator[Daemon]:
         closing(KeyStore(folder)) as keys,
         closing(SpendingBook(folder)) as book,
         closing(AuditLog(folder, secret=keys.secret_for("audit"))) as audit,
+        closing(Replies(folder)) as replies,
     ):
-        tenants = Tenants(machine, observers=(Meter(book),))
+        metrics = Metrics()
+        tenants = Tenants(machine, observers=(Meter(book), metrics))
         first_key = keys.create(now=time.time(), name="admin")[1] if keys.is_empty else ""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(audit.keep)
             await tasks.start(tenants.run)
-            yield Daemon(tenants=tenants, keys=keys, book=book, audit=audit, first_key=first_key)
+            yield Daemon(
+                tenants=tenants,
+                keys=keys,
+                book=book,
+                audit=audit,
+                replies=replies,
+                metrics=metrics,
+                first_key=first_key,
+            )
             tasks.cancel_scope.cancel()

@@ -4,11 +4,13 @@ AgentError
 └── ApiError
     ├── SettingsError           a setting is missing, unknown or of the wrong kind
     ├── NotFoundError           what was named does not exist
+    ├── InvalidRequestError     a request to the OpenAI-compatible API asks for what cannot be
     ├── RunBusyError            another process drives this run
     ├── TooManyRunsError        the daemon drives as many runs as it may
     ├── KeyRefusedError         no API key, or none that opens anything
     ├── ScopeMissingError       the key is not allowed to do this
     ├── RateLimitedError        the key has asked too often, or spent what it may
+    ├── IdempotencyError        an idempotency key that cannot be used for this request
     └── OpenBindError           an address that others can reach, over plain HTTP
 """
 
@@ -25,6 +27,14 @@ class SettingsError(ApiError):
 
 class NotFoundError(ApiError):
     """What was named does not exist."""
+
+
+class InvalidRequestError(ApiError):
+    """A request to the OpenAI-compatible API asks for what cannot be; `param` is the field that says so."""
+
+    def __init__(self, message: str, *, param: str) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class RunBusyError(ApiError):
@@ -75,6 +85,13 @@ class RateLimitedError(ApiError):
         super().__init__(f"this key is over its limit on {what}; try again in {retry_after_s:.0f} s")
         self.what = what
         self.retry_after_s = retry_after_s
+
+
+class IdempotencyError(ApiError):
+    """An idempotency key that cannot be used for this request."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the idempotency key {why}")
 
 
 class OpenBindError(ApiError):

@@ -7,6 +7,8 @@ from math import ceil
 import msgspec
 
 from agent_api.errors import (
+    IdempotencyError,
+    InvalidRequestError,
     KeyRefusedError,
     NotFoundError,
     OpenBindError,
@@ -40,10 +42,12 @@ class Outcome(msgspec.Struct, frozen=True):
 OUTCOMES: dict[type[AgentError], Outcome] = {
     RunNotFoundError: Outcome("run-not-found", HTTPStatus.NOT_FOUND, EXIT_NOT_FOUND),
     NotFoundError: Outcome("not-found", HTTPStatus.NOT_FOUND, EXIT_NOT_FOUND),
+    InvalidRequestError: Outcome("invalid-request", HTTPStatus.BAD_REQUEST, EXIT_USAGE),
     RunBusyError: Outcome("run-busy", HTTPStatus.CONFLICT, EXIT_FAILED),
     TooManyRunsError: Outcome("too-many-runs", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_FAILED),
     KeyRefusedError: Outcome("key-refused", HTTPStatus.UNAUTHORIZED, EXIT_USAGE),
     ScopeMissingError: Outcome("scope-missing", HTTPStatus.FORBIDDEN, EXIT_USAGE),
+    IdempotencyError: Outcome("idempotency-key", HTTPStatus.CONFLICT, EXIT_FAILED),
     RateLimitedError: Outcome("rate-limited", HTTPStatus.TOO_MANY_REQUESTS, EXIT_FAILED),
     ProtocolError: Outcome("not-now", HTTPStatus.CONFLICT, EXIT_FAILED),
     SettingsError: Outcome("settings", HTTPStatus.INTERNAL_SERVER_ERROR, EXIT_USAGE),

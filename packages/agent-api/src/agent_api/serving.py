@@ -54,11 +54,14 @@ async def serve(settings: Settings, *, on_listening: Callable[[str, str], None])
     """
     with _listening(settings) as (listener, address):
         async with open_machine(settings) as machine, anyio.create_task_group() as tasks:
+            trouble = ""
             try:
                 await load_model(machine)
             except ModelError as error:
+                trouble = str(error)
                 logger.warning("the model is not ready: %s", error)
             async with open_daemon(machine) as daemon:
+                daemon.tenants.model_trouble = trouble
                 await _serve(daemon, listener, lambda: on_listening(address, daemon.first_key), tasks)
             tasks.cancel_scope.cancel()
 

@@ -48,6 +48,11 @@ class Broadcast:
             for feed in feeds:
                 feed.close()
 
+    @property
+    def watchers(self) -> int:
+        """How many streams are open."""
+        return sum(map(len, self._feeds.values()))
+
     @contextmanager
     def watching(self, run_id: str) -> Generator[Feed]:
         """A feed of what happens from now on."""

@@ -39,7 +39,9 @@ class Tenants:
         self._observers = observers
         self._open: dict[str, Supervisor] = {}
         self._opening: dict[str, _Opening] = {}
-        self._capacity = Capacity(machine.settings.max_runs)
+        self.capacity = Capacity(machine.settings.max_runs)
+        self.model_trouble = ""
+        """Why the model is not ready; empty: it is, or is loaded when it is first asked."""
         self._send: MemoryObjectSendStream[_Opening]
         self._receive: MemoryObjectReceiveStream[_Opening]
         self._send, self._receive = anyio.create_memory_object_stream[_Opening](100)
@@ -92,7 +94,7 @@ class Tenants:
     async def _enter(self, stack: AsyncExitStack, tasks: TaskGroup, tenant: str) -> None:
         data_path, workspace = self._places(tenant)
         agent = await stack.enter_async_context(open_tenant(self.machine, data_path, str(workspace)))
-        supervisor = Supervisor(agent, tasks, capacity=self._capacity, observers=self._observers)
+        supervisor = Supervisor(agent, tasks, capacity=self.capacity, observers=self._observers)
         self._open[tenant] = supervisor
         await supervisor.resume_unfinished()
 

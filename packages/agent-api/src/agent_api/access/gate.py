@@ -5,27 +5,24 @@ It is the outermost layer, so nothing of the application runs for somebody witho
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from agent_api.access.asgi import Application, Message, Receive, Scope, Send
 from agent_api.access.audit import AuditLog, Entry
+from agent_api.access.idempotency import Replies
 from agent_api.access.keys import ApiKey, KeyStore
+from agent_api.access.once import name_of, once
 from agent_api.access.scopes import ANY_KEY, NO_KEY
 from agent_api.access.spending import SpendingBook
-from agent_api.errors import ApiError, KeyRefusedError, RateLimitedError, ScopeMissingError
+from agent_api.errors import ApiError, IdempotencyError, KeyRefusedError, RateLimitedError, ScopeMissingError
+from agent_api.metrics import Metrics
 from agent_api.problems import problem_of
 from agent_core.system import SystemIds
-
-# As ASGI 3.0 has them (asgi.readthedocs.io), for any server and any framework within.
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/health"})
 """Answered without a key. Nothing else is."""
@@ -50,11 +47,22 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 class Gate:
     """An ASGI application around the daemon's."""
 
-    def __init__(self, app: Application, *, keys: KeyStore, book: SpendingBook, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        app: Application,
+        *,
+        keys: KeyStore,
+        book: SpendingBook,
+        audit: AuditLog,
+        replies: Replies,
+        metrics: Metrics,
+    ) -> None:
         self._app = app
         self._keys = keys
         self._book = book
         self._audit = audit
+        self._replies = replies
+        self._metrics = metrics
         self._ids = SystemIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,6 +75,7 @@ class Gate:
             key = self._keys.find(_key_text(scope), now)
         except KeyRefusedError as error:
             self._note(scope, None, request_id, 401)
+            self._metrics.refused(401)
             await _refuse(send, scope, error, request_id)
             return
         try:
@@ -74,19 +83,30 @@ class Gate:
             self._book.count_request(key, now)
         except RateLimitedError as error:
             self._note(scope, key, request_id, 429)
+            self._metrics.refused(429)
             await _refuse(send, scope, error, request_id)
             return
         scope["principal"] = Principal(key=key, request_id=request_id)
-        await self._app(scope, receive, self._sender(scope, send, key, request_id))
+        sender = self._sender(scope, send, key, request_id)
+        if not name_of(scope):
+            await self._app(scope, receive, sender)
+            return
+        try:
+            await once(self._app, scope, receive, sender, replies=self._replies, key_id=key.key_id)
+        except IdempotencyError as error:
+            await _refuse(sender, scope, error, request_id)
 
     def _sender(self, scope: Scope, send: Send, key: ApiKey, request_id: str) -> Send:
         """Sends with the request's id, and notes what came of it."""
+        began = time.perf_counter()
 
         async def sender(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if status in {401, 403, 429} or scope.get("method") not in _QUIET:
                     self._note(scope, key, request_id, status)
+                route = scope.get("path_template") or "(none)"
+                self._metrics.request(route, scope["method"], status, time.perf_counter() - began)
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             elif message["type"] == "websocket.accept":
                 self._note(scope, key, request_id, 101)

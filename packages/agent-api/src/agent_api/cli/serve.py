@@ -46,7 +46,7 @@ def serve(
     async def until_stopped() -> None:
         await serve_forever(settings, on_listening=_tell)
 
-    anyio.run(until_stopped)
+    anyio.run(until_stopped, backend_options={"use_uvloop": True})
 
 
 def _tell(address: str, first_key: str) -> None:
