@@ -152,7 +152,11 @@ class SqliteStore:
         """All in one transaction: for each its outcome or error; for all the same where the storage fails."""
         try:
             with sqlite.transaction(self._writer):
+                if len(changes) == 1:  # it needs no savepoint: the transaction is its own
+                    return [changes[0](self._writer)]
                 return [self._make(change) for change in changes]
+        except (MemoryStoreError, ValueError) as error:
+            return [error]
         except sqlite3.Error as error:
             reason = sqlite.reason(error)
             return [MemoryUnavailableError(str(self.path), reason) for _ in changes]
