@@ -97,7 +97,13 @@ def said(answer):
     return f"action={answer['action']}, content={json.dumps(answer.get('content', {}))}"
 
 
+ASKED = 0
+"""How often the tool `test_elicitation` was about to ask."""
+
+
 async def elicitation(exchange, arguments):
+    global ASKED  # noqa: PLW0603 - a test looks at it
+    ASKED += 1
     question = form(
         arguments["message"],
         username={"type": "string", "description": "User's response"},

@@ -89,12 +89,12 @@ async def test_python_has_its_library_and_no_way_out(programs):
 
 async def test_a_program_is_stopped_with_all_that_it_started(programs):
     began = time.monotonic()
-    outcome = await programs.run(["/bin/bash", "-c", "echo begun; sleep 300 & sleep 300"], timeout_s=0.5)
+    outcome = await programs.run(["/bin/bash", "-c", "echo begun; sleep 300 & sleep 300"], timeout_s=3)
     assert outcome.timed_out
     assert outcome.output == "begun\n"
     assert "time is up" in outcome.told()
-    assert time.monotonic() - began < 30
-    left = await programs.run(["/bin/bash", "-c", "sleep 300 > /dev/null & echo done"], timeout_s=20)
+    assert time.monotonic() - began < 100
+    left = await programs.run(["/bin/bash", "-c", "sleep 300 > /dev/null & echo done"], timeout_s=60)
     assert (left.output, left.timed_out) == ("done\n", False)
 
 
