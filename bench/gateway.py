@@ -1,161 +1,216 @@
-"""What the gateway costs its caller in CPU: a streamed chunk, a call, an import. `--json`: one object a line.
+"""What the gateway costs its caller, beside the vendors' SDKs, LiteLLM and the bare HTTP clients: CPU of a call, of an
+agent-sized call, of a streamed chunk, of an import; memory of an open stream. `--json`: one object a line.
 
-The upstream is a process of its own, so its work is not counted; ours and raw httpx + msgspec take turns in one
-process, and the best round of each counts.
+Each client runs in a process and an environment of its own (`peers/wire_clients.py`) against one upstream on loopback,
+whose work is not counted; all take turns, twice, and the best of each counts.
 """
 
 import asyncio
 import contextlib
 import json
-import resource
+import os
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
 
-import httpx
-import msgspec
 from figures import Figure, print_figures
+from peers.environments import Environments, NotMeasuredError, Peer
 
-from agent_core.chat import ModelRequest
-from agent_core.messages import user
-from agent_gateway import OpenAIChatModel
+FILE = "wire_clients"
+PEERS = {
+    "raw httpx": Peer(FILE, "httpx==0.28.1,msgspec==0.22.0"),
+    "raw aiohttp": Peer(FILE, "aiohttp==3.14.5,msgspec==0.22.0"),
+    "openai": Peer(FILE, "openai==3.54.0"),
+    "anthropic": Peer(FILE, "anthropic==2.12.0"),
+    "litellm": Peer(FILE, "litellm==1.106.2,mcp==2.3.0"),  # its tool calls import mcp
+}
+OURS = ("ours", "ours[aiohttp]")
+MEASUREMENTS = ("call", "agent", "chunks", "held", "import")
+TURNS, CHUNKS = 2, 1_000
+SCRIPT = Path(__file__).parent / "peers" / f"{FILE}.py"
 
-CHUNKS, CALLS, ROUNDS, STREAMS = 1_000, 60, 5, 4
-REQUEST = ModelRequest(messages=[user("What is the weather like in Lisbon today?")])
-BODY = {"model": "m", "messages": [{"role": "user", "content": "What is the weather like in Lisbon today?"}]}
-CHUNK_PEERS = {"anthropic": 67, "openai": 206, "litellm": 521, "raw httpx": "13 to 20"}
-CALL_PEERS = {"raw httpx + msgspec": 900, "openai": 2_398, "litellm": 7_261}
-IMPORT_PEERS = {"httpx + msgspec": 276, "openai": 1_516, "anthropic": 3_170, "litellm": 8_786}
+Values = Mapping[str, Mapping[str, float]]
 
 
-def upstream_replies() -> tuple[bytes, list[bytes]]:
-    """A whole reply, and the pieces of a streamed one, as HTTP/1.1."""
-    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m"}
+def http(content_type: str, body: bytes) -> bytes:
+    """A whole reply."""
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def chat_replies() -> tuple[bytes, list[bytes]]:
+    """A whole reply of Chat Completions, and the events of a streamed one."""
+    head = {"id": "chatcmpl-1", "created": 1, "model": "m"}
     usage = {"prompt_tokens": 20, "completion_tokens": 30, "total_tokens": 50}
-    said = {
-        "role": "assistant",
-        "content": "It is sunny in Lisbon, 24 degrees, with a light wind from the sea.",
-    }
-    choices = [{"index": 0, "message": said, "finish_reason": "stop"}]
-    whole = json.dumps({**head, "choices": choices, "usage": usage})
-    texts = [{"index": 0, "delta": {"content": f" word{n}"}, "finish_reason": None} for n in range(CHUNKS)]
-    texts.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-    events = [f"data: {json.dumps({**head, 'choices': [one]})}\n\n" for one in texts] + ["data: [DONE]\n\n"]
-    pieces = [b"%x\r\n%s\r\n" % (len(event), event.encode()) for event in events]
-    plain = (
-        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(whole)}\r\n\r\n{whole}"
-    )
-    start = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    return plain.encode(), [start, *pieces, b"0\r\n\r\n"]
+    text = "It is sunny in Lisbon, 24 degrees, with a light wind from the sea."
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    whole = {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
+    head["object"] = "chat.completion.chunk"
+    said = [{"index": 0, "delta": {"content": f" word{n}"}, "finish_reason": None} for n in range(CHUNKS)]
+    said.append({"index": 0, "delta": {}, "finish_reason": "stop"})
+    events = [f"data: {json.dumps({**head, 'choices': [one]})}\n\n".encode() for one in said]
+    return http("application/json", json.dumps(whole).encode()), [*events, b"data: [DONE]\n\n"]
+
+
+def message_replies() -> tuple[bytes, list[bytes]]:
+    """The same of Anthropic Messages."""
+    usage = {"input_tokens": 20, "output_tokens": 30}
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_sequence": None}
+    text = {"type": "text", "text": "It is sunny in Lisbon, 24 degrees, with a light wind from the sea."}
+    whole = {**head, "content": [text], "stop_reason": "end_turn", "usage": usage}
+    events: list[dict[str, object]] = [
+        {"type": "message_start", "message": {**head, "content": [], "stop_reason": None, "usage": usage}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    ]
+    for n in range(CHUNKS):
+        delta = {"type": "text_delta", "text": f" word{n}"}
+        events.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    events += [
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 30}},
+        {"type": "message_stop"},
+    ]
+    lines = [f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode() for one in events]
+    return http("application/json", json.dumps(whole).encode()), lines
 
 
 async def serve() -> None:
-    """Print the port, then answer for ever. A stream comes event by event, or in one write for the model `whole`."""
-    plain, pieces = upstream_replies()
+    """Print the port, then answer for ever. A stream comes event by event, in one write for the model `whole`, and
+    for `held` it stops after the first event and stays open.
+    """
+    start = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    replies = {b"/v1/chat/completions": chat_replies(), b"/v1/messages": message_replies()}
+    chunked = {
+        path: [b"%x\r\n%s\r\n" % (len(event), event) for event in events]
+        for path, (_, events) in replies.items()
+    }
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                body = await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
-                if b'"stream":true' not in body:
-                    writer.write(plain)
-                elif b'"model":"whole"' in body:
-                    writer.write(b"".join(pieces))
+                head = await reader.readuntil(b"\r\n\r\n")
+                size = head.lower().split(b"content-length:")[1].split(b"\r\n")[0]
+                body = json.loads(await reader.readexactly(int(size)))
+                path = head.split(b" ")[1].partition(b"?")[0]
+                events = chunked[path]
+                if not body.get("stream"):
+                    writer.write(replies[path][0])
+                elif body["model"] == "whole":
+                    writer.write(b"".join([start, *events, b"0\r\n\r\n"]))
+                elif body["model"] == "held":
+                    writer.write(start + b"".join(events[:3]))
+                    await reader.read()
+                    return
                 else:
-                    for piece in pieces:
-                        writer.write(piece)
+                    writer.write(start)
+                    for event in events:
+                        writer.write(event)
                         await asyncio.sleep(0.0005)
+                    writer.write(b"0\r\n\r\n")
                 await writer.drain()
+        writer.close()
 
-    listener = await asyncio.start_server(answer, "127.0.0.1", 0)
+    listener = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=2_000)
     print(listener.sockets[0].getsockname()[1], flush=True)
-    await asyncio.sleep(3_600)
+    await asyncio.sleep(7_200)
 
 
-async def cpu_us(work: Callable[[], Awaitable[object]], times: int) -> float:
-    """CPU microseconds of this process for one `work`."""
-    began = time.process_time()
-    for _ in range(times):
-        await work()
-    return (time.process_time() - began) / times * 1e6
+class Rounds:
+    """What was measured: by figure and client, the best value; why a client is missing."""
+
+    def __init__(self, base: str, environments: Environments) -> None:
+        self.values: dict[str, dict[str, float]] = defaultdict(dict)
+        self.missing: dict[str, str] = {}
+        self._base = base
+        self._environments = environments
+
+    def measure(self, name: str, what: str) -> None:
+        """One process of one client."""
+        if f"{name} {what}" in self.missing:
+            return
+        try:
+            found = self._run(name, what)
+        except (NotMeasuredError, subprocess.CalledProcessError) as error:
+            if name in OURS:
+                raise
+            self.missing[f"{name} {what}"] = f"not measured: {error}"
+            return
+        for figure, value in found.items():
+            self.values[figure][name] = min(value, self.values[figure].get(name, value))
+
+    def _run(self, name: str, what: str) -> dict[str, float]:
+        if name not in OURS:
+            return self._environments.run_script(PEERS[name], name, self._base, what)
+        command = [sys.executable, "-P", str(SCRIPT), name, self._base, what]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        return json.loads(output.splitlines()[-1])
+
+    def shown(self, figure: str, what: str) -> dict[str, object]:
+        """The peers' values of a figure, the reason in the place of one that is missing."""
+        found = self.values[figure]
+        told = {name: self.missing.get(f"{name} {what}") for name in PEERS}
+        return {name: round(found[name], 1) if name in found else told[name] for name in PEERS}
 
 
-async def best_of(works: Sequence[Callable[[], Awaitable[object]]], times: int) -> list[float]:
-    """The best round of each, taking turns."""
-    rounds = [[await cpu_us(work, times) for work in works] for _ in range(ROUNDS + 1)]
-    return [min(values) for values in zip(*rounds[1:], strict=True)]
+def figures(rounds: Rounds) -> list[Figure]:
+    """The acceptance figures, and what they are made of."""
 
+    def value(figure: str, name: str) -> float:
+        return rounds.values[figure].get(name, float("nan"))
 
-async def over_http(port: int) -> list[Figure]:
-    base = f"http://127.0.0.1:{port}/v1"
-    calling = OpenAIChatModel("m", base_url=base, streaming=False)
-    client = httpx.AsyncClient(base_url=base)
+    def plain(name: str, figure: str, unit: str, what: str, target: str = "") -> list[Figure]:
+        peers = rounds.shown(figure, what)
+        return [
+            Figure(f"gateway.{name}{suffix}", value(figure, ours), unit, target, peers)
+            for ours, suffix in zip(OURS, ("", ".aiohttp"), strict=True)
+        ]
 
-    async def ours(model: OpenAIChatModel) -> None:
-        items = [item async for item in model.stream(REQUEST)]
-        assert len(items) == (2 if model is calling else CHUNKS + 1)
+    def ratio(name: str, figure: str, over: str, under: str, target: str) -> Figure:
+        return Figure(f"gateway.{name}", value(figure, over) / value(figure, under), "ratio", target)
 
-    async def raw_call() -> None:
-        reply = await client.post("/chat/completions", content=msgspec.json.encode(BODY))
-        assert msgspec.json.decode(reply.content)["choices"]
-
-    async def raw_stream(name: str) -> None:
-        content, chunks = msgspec.json.encode({**BODY, "model": name, "stream": True}), 0
-        async with client.stream("POST", "/chat/completions", content=content) as reply:
-            async for line in reply.aiter_lines():
-                if line.startswith("data: {"):
-                    chunks += bool(msgspec.json.decode(line[6:])["choices"])
-        assert chunks == CHUNKS + 1
-
-    call, raw = await best_of([lambda: ours(calling), raw_call], CALLS)
-    figures = [
-        Figure("gateway.call_cpu", call, "us", "<= 1.2 raw", CALL_PEERS | {"raw, this run": round(raw)}),
-        Figure("gateway.call_cpu_to_raw_httpx", call / raw, "ratio", "<= 1.2"),
+    ours, fast = OURS
+    return [
+        *plain("call_cpu", "call_us", "us", "call"),
+        ratio("call_to_raw_httpx", "call_us", ours, "raw httpx", "<= 1.2"),
+        ratio("openai_to_call", "call_us", "openai", ours, ">= 2"),
+        ratio("openai_to_call.aiohttp", "call_us", "openai", fast, ">= 10"),
+        *plain("agent_call_cpu", "agent_us", "us", "agent"),
+        ratio("openai_to_agent_call", "agent_us", "openai", ours, ">= 5"),
+        ratio("litellm_to_agent_call", "agent_us", "litellm", ours, ">= 10"),
+        *plain("chunk_cpu.in_one_write", "chunk_whole_us", "us", "chunks"),
+        *plain("chunk_cpu.one_write_each", "chunk_each_us", "us", "chunks"),
+        ratio("openai_to_chunk", "chunk_whole_us", "openai", ours, ">= 8"),
+        ratio("litellm_to_chunk", "chunk_whole_us", "litellm", ours, ">= 20"),
+        ratio("chunk_to_raw_httpx", "chunk_whole_us", ours, "raw httpx", "<= 1.3"),
+        ratio("chunk_to_raw_httpx.one_write_each", "chunk_each_us", ours, "raw httpx", "<= 1.3"),
+        *plain("open_stream", "held_kb", "KB", "held", "<= 20"),
+        *plain("import_cpu", "import_ms", "ms", "import"),
+        ratio("openai_to_import", "import_ms", "openai", ours, ">= 5"),
     ]
-    for name, how in (("each", "one_write_each"), ("whole", "in_one_write")):
-        model = OpenAIChatModel(name, base_url=base)
-        streamed, raw_streamed = await best_of([partial(ours, model), partial(raw_stream, name)], STREAMS)
-        await model.aclose()
-        chunk, raw_chunk = (streamed - call) / CHUNKS, (raw_streamed - raw) / CHUNKS
-        peers = CHUNK_PEERS | {"raw, this run": round(raw_chunk, 1)}
-        figures.append(Figure(f"gateway.sse_chunk_cpu.{how}", chunk, "us", "<= 25", peers))
-    await calling.aclose()
-    await client.aclose()
-    return figures
-
-
-def import_cpu_ms(code: str) -> float:
-    """CPU milliseconds of a fresh interpreter running `code`: the best of five."""
-    values: list[float] = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", code], check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        values.append((after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3)
-    return min(values)
 
 
 def main() -> None:
     if "--serve" in sys.argv:
         asyncio.run(serve())
         return
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import asks the network for prices
     upstream = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE)
     assert upstream.stdout is not None
     try:
-        figures = asyncio.run(over_http(int(upstream.stdout.readline())))
+        base = f"http://127.0.0.1:{int(upstream.stdout.readline())}/v1"
+        with Environments() as environments:
+            rounds = Rounds(base, environments)
+            for what in MEASUREMENTS:
+                for _ in range(TURNS):
+                    for name in (*OURS, *PEERS):
+                        rounds.measure(name, what)
     finally:
         upstream.terminate()
         upstream.wait()
-    empty = import_cpu_ms("pass")
-    ours = import_cpu_ms("import agent_gateway") - empty
-    raw = import_cpu_ms("import httpx, msgspec") - empty
-    figures.append(
-        Figure("gateway.import_cpu", ours, "ms", "<= raw", IMPORT_PEERS | {"raw, this run": round(raw)})
-    )
-    print_figures(figures)
+    print_figures(figures(rounds))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,8 @@ class AiohttpTransport(Transport):
 
 
 class _AiohttpReply(HttpReply):
+    __slots__ = ("_between_s", "_ends", "_response")
+
     def __init__(
         self,
         response: "aiohttp.ClientResponse",

@@ -67,6 +67,8 @@ def ends_at(timeouts: Timeouts, call: HttpCall) -> float | None:
 class HttpReply(ABC):
     """The head of a reply; its body comes by `chunks`, once."""
 
+    __slots__ = ("_limit_bytes", "_size_bytes", "headers", "status", "where")
+
     status: int
     headers: Mapping[str, str]
     """Names in lower case."""
@@ -228,6 +230,8 @@ class HttpxTransport(Transport):
 
 
 class _HttpxReply(HttpReply):
+    __slots__ = ("_ends", "_response")
+
     def __init__(self, response: "httpx.Response", where: str, limit_bytes: int, ends: float | None) -> None:
         super().__init__(where, limit_bytes)
         self._response = response

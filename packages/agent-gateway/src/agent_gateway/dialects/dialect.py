@@ -38,6 +38,8 @@ class WireRequest(msgspec.Struct, frozen=True, kw_only=True):
 class ReplyDecoder(ABC):
     """Decodes one reply."""
 
+    __slots__ = ()
+
     @abstractmethod
     def feed(self, data: bytes) -> list[Delta | Completion]:
         """Take the data of one server-sent event; returns what it adds, the `Completion` last if this was the end.

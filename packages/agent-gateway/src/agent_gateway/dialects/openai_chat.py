@@ -217,6 +217,22 @@ class StreamDecoder(ReplyDecoder):
     Feed it the data of each server-sent event; call `finish` when the stream ends without a `[DONE]`.
     """
 
+    __slots__ = (  # a thousand streams may be open
+        "_completed",
+        "_details",
+        "_finish",
+        "_model",
+        "_names",
+        "_new_id",
+        "_reasoning",
+        "_refusal",
+        "_response_id",
+        "_slots",
+        "_target",
+        "_text",
+        "_usage",
+    )
+
     def __init__(
         self,
         target: Target,

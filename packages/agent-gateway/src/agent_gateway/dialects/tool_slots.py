@@ -52,6 +52,8 @@ class _Slot:
 class ToolSlots:
     """All tool calls of one reply."""
 
+    __slots__ = ("_slots",)
+
     def __init__(self) -> None:
         self._slots: list[_Slot] = []
 
