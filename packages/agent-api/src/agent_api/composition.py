@@ -9,7 +9,7 @@ import msgspec
 from agent_api.errors import SettingsError
 from agent_api.settings import Settings
 from agent_core.errors import ModelError
-from agent_core.ports import ChatModel, Journal
+from agent_core.ports import ChatModel, Journal, Observer
 from agent_core.runner import Runner
 from agent_core.tools import ToolSpec
 from agent_gateway.catalog import connect
@@ -106,6 +106,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     model: ChatModel
     levels: Levels
+    observers: Sequence[Observer] = ()
 
 
 @asynccontextmanager
@@ -138,7 +139,23 @@ async def open_machine(
         if isinstance(model, HttpChatModel) and settings.base_url:
             with suppress(ModelError):  # who cannot be asked now says so again when the run asks
                 await model.discover()
-        yield Machine(settings=settings, model=model, levels=levels)
+        observers = (open_telemetry(),) if settings.telemetry else ()
+        yield Machine(settings=settings, model=model, levels=levels, observers=observers)
+
+
+def open_telemetry() -> Observer:
+    """What tells OpenTelemetry of runs, by OTLP over HTTP to where `OTEL_EXPORTER_OTLP_ENDPOINT` says.
+
+    Raises:
+        SettingsError: the extra is not installed.
+    """
+    try:
+        from agent_api.telemetry import telemetry_observer  # noqa: PLC0415  # an extra, and slow to import
+    except ImportError as error:
+        raise SettingsError(
+            "the setting telemetry needs the extra: pip install 'agent-api[otel]', or set it to false"
+        ) from error
+    return telemetry_observer()
 
 
 @asynccontextmanager
@@ -157,6 +174,8 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
             memory=SessionMemory(journal, model=machine.model.profile.name),
             journal=journal,
             snapshots=journal,
+            planning=settings.planning,
+            observers=machine.observers,
             escalate=False,  # nobody may be there: a run that goes in circles ends with what it has
         )
         yield Agent(

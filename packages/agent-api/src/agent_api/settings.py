@@ -40,6 +40,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many runs the daemon drives at once; more are refused with 503 and Retry-After."""
     ask_person: bool = False
     """Whether the model may ask people, and a run waits for the reply. Small models ask for no reason."""
+    planning: bool = False
+    """Whether a model may plan several calls at once. Small models cannot."""
+    telemetry: bool = False
+    """Whether runs are told to OpenTelemetry (extra `agent-api[otel]`), set up by its own `OTEL_*` variables."""
     plugins: bool = True
     """Whether skills of installed plugins are loaded beside the built-in ones."""
 
