@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
 import pytest
 
 from agent_gateway.weights import find_weights
@@ -98,6 +99,71 @@ def start(environment: dict[str, str], workspace: Path) -> Iterator[Start]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def scripted_model() -> Iterator[str]:
+    """The address of a model whose prompts say what it answers: see `scripted_model.py`."""
+    command = [sys.executable, str(Path(__file__).with_name("scripted_model.py"))]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    process.kill()
+    process.communicate()
+
+
+class Daemon(NamedTuple):
+    """A daemon in a process of its own."""
+
+    process: "subprocess.Popen[str]"
+    address: str
+    key: str
+    log: Path
+
+    def client(self) -> httpx.AsyncClient:
+        """A client with the admin key and as many connections as it likes."""
+        return httpx.AsyncClient(
+            base_url=self.address,
+            headers={"Authorization": f"Bearer {self.key}"},
+            limits=httpx.Limits(max_connections=None),
+            timeout=60,
+            trust_env=False,
+        )
+
+
+@pytest.fixture
+def agentd(
+    environment: dict[str, str], workspace: Path, tmp_path: Path, scripted_model: str
+) -> Iterator[Callable[..., Daemon]]:
+    """Start the daemon over the scripted model; started again, it has the data and the key of before."""
+    started: list[Daemon] = []
+
+    def begin(**variables: str) -> Daemon:
+        log = tmp_path / f"agentd{len(started)}.log"
+        command = [*AGENT, "serve", "--port", "0", "--model", "openai:scripted"]
+        command += ["--base-url", f"{scripted_model}/v1"]
+        with log.open("w") as stderr:  # a pipe that nobody reads would stop it
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                cwd=workspace,
+                env={**environment, **variables},
+            )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("agentd listens on "), log.read_text()
+        key = started[-1].key if started else process.stdout.readline().split()[-1]
+        started.append(Daemon(process, line.split()[-1], key, log))
+        return started[-1]
+
+    yield begin
+    for daemon in started:
+        daemon.process.kill()
+        daemon.process.communicate()
+        assert "Traceback" not in daemon.log.read_text()
 
 
 @pytest.fixture(scope="session", autouse=True)
