@@ -21,7 +21,20 @@ from tool_set import requests, tools
 
 from agent_core.ports import ToolContext
 from agent_core.tools import ToolCall
-from agent_skills import Level, PluginIndex, SkillRegistry, SkillRunner, find_plugins, hookimpl, probe, skill
+from agent_skills import (
+    Grant,
+    Grants,
+    Level,
+    PluginEntry,
+    PluginIndex,
+    SkillRegistry,
+    SkillRunner,
+    find_plugins,
+    hookimpl,
+    load_plugins,
+    probe,
+    skill,
+)
 from agent_skills.builtin import BuiltinSettings, register_builtins
 from agent_skills.errors import SkillTimeoutError
 from agent_skills.isolation.monty import MontyInterpreter
@@ -130,6 +143,22 @@ async def overshoot_ms(launch, times=20, timeout_s=0.1):
             worst = max(worst, time.perf_counter() - started - timeout_s)
         await worker.aclose()
     return worst * 1e3
+
+
+async def runner_us(level, calls=2_000):
+    """Microseconds of a call through the runner, p50: everything, with the skill behind a wall."""
+    levels = await probe()
+    registry = SkillRegistry(missing=levels.missing)
+    load_plugins(registry, [PluginEntry(name="dice", target="skill_dice", distribution="")], strict=True)
+    runner = SkillRunner(registry, levels=levels, grants=Grants(plugins={"dice": Grant(level=level)}))
+    call = ToolCall(tool_call_id="c", name="roll_dice", arguments={"count": 2})
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter()
+        assert not (await runner.run(call, CONTEXT)).error
+        times.append(time.perf_counter() - started)
+    await runner.aclose()
+    return statistics.median(times) * 1e6
 
 
 async def snippet_us(calls=500):
@@ -276,6 +305,8 @@ def measure():
         if name == "worker":  # what dies in a sandbox is counted by nobody
             yield Figure(f"skills.{name}.cold.cpu", cold_cpu, "ms")
         yield Figure(f"skills.{name}.warm.p50", asyncio.run(warm_us(launch)), "us", warm)
+        level = Level.SANDBOX if name == "sandbox" else Level.WORKER
+        yield Figure(f"skills.{name}.runner.p50", asyncio.run(runner_us(level)), "us", warm)
         yield Figure(f"skills.{name}.overshoot.max", asyncio.run(overshoot_ms(launch)), "ms", "<= 100")
     yield Figure("skills.monty.p50", asyncio.run(snippet_us()), "us", "<= 200")
     first, again = discovery_ms()

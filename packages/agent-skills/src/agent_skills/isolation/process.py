@@ -6,7 +6,6 @@ other way than with an answer (deadline, cancellation, too much output) kills it
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -141,7 +140,7 @@ class WorkerProcess:
             raise WorkerDiedError(self.name, self._how_it_ended())
         answer: asyncio.Future[Message] = self._loop.create_future()
         self._answer = answer
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        data = msgspec.json.encode(message) + b"\n"
         try:
             sent = self._send(data)
             if sent < len(data):
