@@ -347,6 +347,13 @@ class Checkpoint(Engine):
 
     frees_mib: ClassVar[int] = 400
 
+    async def test_closing_twice_does_no_harm(self) -> None:
+        model: Any = self.model
+        await model.aclose()
+        await model.aclose()
+        await model.load()  # for longer than the suite waits for a reply
+        assert await ask(model, ask_for("hi"))
+
     def broken(self, source: Path, folder: Path) -> Iterator[tuple[Path, str]]:
         yield folder, r"no config\.json"
         (folder / "config.json").write_bytes((source / "config.json").read_bytes())
@@ -388,13 +395,6 @@ class TestVllmServer(Checkpoint):
         return checkpoint
 
     python: ClassVar[Path]
-
-    async def test_closing_twice_does_no_harm(self) -> None:
-        model: Any = self.model
-        await model.aclose()
-        await model.aclose()
-        await model.load()  # for longer than the suite waits for a reply
-        assert await ask(model, ask_for("hi"))
 
     @classmethod
     def opened(cls, weights: Path, **fields: Any) -> VllmServerModel:
