@@ -3,14 +3,19 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.knowledge.index import Found
+
 
 class ExactVectors:
     """The vectors of one version of a table, and the keys of their rows."""
 
-    def __init__(self, keys: NDArray[np.int64], vectors: NDArray[np.float32], version: int) -> None:
+    def __init__(
+        self, keys: NDArray[np.int64], places: NDArray[np.int64], vectors: NDArray[np.float32], version: int
+    ) -> None:
         self._keys = keys
+        self._places = places
         self._vectors = vectors
-        self._places: NDArray[np.intp] | None = None
+        self._order: NDArray[np.intp] | None = None
         self.version = version
 
     def __len__(self) -> int:
@@ -19,34 +24,31 @@ class ExactVectors:
 
     def nearest(
         self, query: NDArray[np.float32], count: int, among: NDArray[np.int64] | None = None
-    ) -> list[tuple[int, float]]:
+    ) -> Found:
         """The `count` keys of the largest cosine, best first; `among`: only of these keys."""
-        keys, vectors = self._keys, self._vectors
+        keys, places, vectors = self._keys, self._places, self._vectors
         if among is not None:
-            places = self._places_of(among)
-            keys = keys[places]
+            rows = self._rows_of(among)
+            keys, places = keys[rows], places[rows]
             # Few rows are worth picking out; of many, all are compared and the others thrown away.
-            cosines = vectors[places] @ query if len(places) * 4 < len(vectors) else (vectors @ query)[places]
+            cosines = vectors[rows] @ query if len(rows) * 4 < len(vectors) else (vectors @ query)[rows]
         else:
             cosines = vectors @ query
         count = min(count, len(keys))
         if not count:
-            return []
+            return Found([], {})
         best = np.argpartition(-cosines, count - 1)[:count]
         best = best[np.argsort(-cosines[best], kind="stable")]
-        return list(zip(keys[best].tolist(), cosines[best].tolist(), strict=True))
+        named = keys[best].tolist()
+        hits = list(zip(named, cosines[best].tolist(), strict=True))
+        return Found(hits, dict(zip(named, places[best].tolist(), strict=True)))
 
-    def extended(self, keys: NDArray[np.int64], vectors: NDArray[np.float32], version: int) -> "ExactVectors":
-        """With rows more, as a later version has them."""
-        return ExactVectors(
-            np.concatenate([self._keys, keys]), np.concatenate([self._vectors, vectors]), version
-        )
-
-    def _places_of(self, among: NDArray[np.int64]) -> NDArray[np.intp]:
-        if self._places is None:
-            self._places = np.argsort(self._keys)
-        sorted_keys = self._keys[self._places]
-        found = np.searchsorted(sorted_keys, among).clip(max=max(len(sorted_keys) - 1, 0))
-        there = sorted_keys[found] == among if len(sorted_keys) else np.zeros(len(among), bool)
-        places: NDArray[np.intp] = self._places[found[there]]
-        return places
+    def _rows_of(self, among: NDArray[np.int64]) -> NDArray[np.intp]:
+        if self._order is None:
+            self._order = np.argsort(self._keys)
+        ordered = self._keys[self._order]
+        if not len(ordered):
+            return self._order
+        found = np.searchsorted(ordered, among).clip(max=len(ordered) - 1)
+        rows: NDArray[np.intp] = self._order[found[ordered[found] == among]]
+        return rows

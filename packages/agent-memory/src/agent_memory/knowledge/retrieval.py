@@ -16,7 +16,7 @@ from agent_memory.fusion import Weighted, boosted, fused
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.exact import ExactVectors
 from agent_memory.knowledge.filters import predicate
-from agent_memory.knowledge.index import EXACT_BELOW, Grain, Hits, LanceTable
+from agent_memory.knowledge.index import EXACT_BELOW, Found, Grain, LanceTable
 from agent_memory.knowledge.rows import passages
 from agent_memory.knowledge.terms import nearness, query_terms, with_parts
 
@@ -46,7 +46,8 @@ class Reranker(Protocol):
 
 POOL = 100
 """So many of each ranking are fused."""
-_LOOKED_AT = 40
+_NOTHING = Found([], {})
+_LOOKED_AT = 24
 """So many of the best are read, for nearness and for the reranker."""
 
 
@@ -78,32 +79,34 @@ class Shelf:
         where = predicate(self.domain, filters)
         words = with_parts(query)
         pool = max(POOL, k)
-        window, unit, lead, dense = await asyncio.gather(
+        found = await asyncio.gather(
             self._full_text("window", words, where, pool, weights.window),
             self._full_text("text", words, where, pool, weights.unit),
             self._full_text("lead", words, where, pool, weights.lead),
             self._nearest(vector, where, pool, weights.dense),
         )
-        sums = fused([window, unit, lead, dense])
-        best = list(sums)[: max(k, _LOOKED_AT)]
-        rows = await self.table.rows(best)
+        counted = (weights.window, weights.unit, weights.lead, weights.dense)
+        sums = fused(
+            [
+                Weighted(one.hits, weight, is_cut=len(one.hits) >= pool)
+                for one, weight in zip(found, counted, strict=True)
+            ]
+        )
+        places = {key: place for one in found for key, place in one.places.items()}
+        rows = await self.table.rows(list(sums)[: max(k, _LOOKED_AT)], places)
         terms = query_terms(query)
-        near = {row["key"]: nearness(terms, f"{row['heading']} {row['text']}") for row in rows}
+        near = {row.card.key: nearness(terms, f"{row.card.heading} {row.text}") for row in rows}
         return passages(rows, boosted(sums, near, weights.near), self.domain.name)
 
-    async def _full_text(self, grain: Grain, words: str, where: str, pool: int, weight: float) -> Weighted:
-        hits: Hits = []
-        if weight and words.strip():
-            hits = await self.table.full_text(grain, words, where, pool)
-        return Weighted(hits, weight, is_cut=len(hits) >= pool)
+    async def _full_text(self, grain: Grain, words: str, where: str, pool: int, weight: float) -> Found:
+        if not weight or not words.strip():
+            return _NOTHING
+        return await self.table.full_text(grain, words, where, pool)
 
-    async def _nearest(self, vector: NDArray[np.float32], where: str, pool: int, weight: float) -> Weighted:
-        hits: Hits = []
-        if weight and vector.any():
-            hits = await self.nearest(vector, where, pool)
-        return Weighted(hits, weight, is_cut=len(hits) >= pool)
+    async def _nearest(self, vector: NDArray[np.float32], where: str, pool: int, weight: float) -> Found:
+        return await self.nearest(vector, where, pool) if weight and vector.any() else _NOTHING
 
-    async def nearest(self, vector: NDArray[np.float32], where: str, count: int) -> Hits:
+    async def nearest(self, vector: NDArray[np.float32], where: str, count: int) -> Found:
         """The keys of the rows nearest to a vector: compared one by one while they are few, then by an index."""
         version = await self.table.version()
         if self._rows[0] != version:

@@ -25,8 +25,10 @@ _TYPES: Mapping[FieldKind, Any] = {
     "date": pa.string(),
     "flag": pa.bool_(),
 }
-SHOWN = ("key", "source", "title", "page", "heading", "start", "end", "text", "metadata")
-"""The columns that a passage is made of."""
+SHOWN = ("text", "card")
+"""The columns that a passage is made of: each one costs a read for every row, so all but the text is in one."""
+_WHOLE = {"lance-encoding:structural-encoding": "fullzip"}
+"""A value is read alone, not with the thousands beside it."""
 FORMAT = "1"
 """Raised when rows of an older form could not be searched with new ones."""
 
@@ -59,6 +61,34 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         return int.from_bytes(hashlib.blake2b(told, digest_size=8).digest(), "little") >> 1
 
 
+class Card(msgspec.Struct, frozen=True, array_like=True):
+    """What is told of a passage beside its text."""
+
+    key: int
+    source: str
+    title: str
+    heading: str
+    page: int | None
+    start: int
+    end: int
+    metadata: dict[str, MetadataValue]
+
+
+class Shown(msgspec.Struct, frozen=True, array_like=True):
+    """A row as it is read."""
+
+    text: str
+    card: Card
+
+
+_cards = msgspec.json.Decoder(Card)
+
+
+def shown(rows: Iterable[Mapping[str, Any]]) -> list[Shown]:
+    """Rows with the columns `SHOWN`."""
+    return [Shown(row["text"], _cards.decode(row["card"])) for row in rows]
+
+
 def schema(domain: Domain, *, dimensions: int, embedder: str) -> ArrowSchema:
     """The columns of a domain's table; what made the vectors is recorded with them."""
     return pa.schema(
@@ -71,12 +101,10 @@ def schema(domain: Domain, *, dimensions: int, embedder: str) -> ArrowSchema:
             pa.field("title", pa.string()),
             pa.field("heading", pa.string()),
             pa.field("page", pa.int32()),
-            pa.field("start", pa.int64()),
-            pa.field("end", pa.int64()),
-            pa.field("text", pa.string()),
+            pa.field("text", pa.string(), metadata=_WHOLE),
             pa.field("window", pa.string()),
             pa.field("lead", pa.string()),
-            pa.field("metadata", pa.string()),
+            pa.field("card", pa.string(), metadata=_WHOLE),
             *(pa.field(column(field.name), _TYPES[field.kind]) for field in domain.fields),
             pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
         ],
@@ -91,13 +119,29 @@ def batch(units: Sequence[Unit], vectors: NDArray[np.float32], layout: ArrowSche
     }
     for name in ("source", "digest", "kind", "title", "heading", "text", "window", "lead"):
         columns[name] = [_storable(getattr(unit, name)) for unit in units]
-    columns["metadata"] = [msgspec.json.encode(unit.metadata).decode() for unit in units]
+    columns["card"] = [_storable(msgspec.json.encode(_card(unit)).decode()) for unit in units]
     for field in layout:
         if field.name.startswith("m_"):
             columns[field.name] = [_fitting(unit.metadata.get(field.name[2:]), field.type) for unit in units]
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1), pa.float32())
     columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     return pa.table([pa.array(columns[field.name], field.type) for field in layout], schema=layout)
+
+
+def _card(unit: Unit) -> Card:
+    return Card(
+        key=unit.key,
+        source=_storable(unit.source),
+        title=_storable(unit.title),
+        heading=_storable(unit.heading),
+        page=unit.page,
+        start=unit.start,
+        end=unit.end,
+        metadata={
+            name: _storable(value) if isinstance(value, str) else value
+            for name, value in unit.metadata.items()
+        },
+    )
 
 
 def _storable(text: str) -> str:
@@ -114,22 +158,22 @@ def _fitting(value: MetadataValue | None, kind: Any) -> MetadataValue | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def passages(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], domain: str) -> list[Passage]:
-    """Rows with the columns `SHOWN` as passages, best first."""
+def passages(rows: Iterable[Shown], scores: Mapping[int, float], domain: str) -> list[Passage]:
+    """Rows as passages, best first."""
     found = [
         Passage(
-            text=row["text"],
-            score=scores[row["key"]],
+            text=row.text,
+            score=scores[row.card.key],
             citation=Citation(
-                source=row["source"],
-                title=row["title"],
-                page=row["page"],
-                heading=row["heading"],
-                start=row["start"],
-                end=row["end"],
+                source=row.card.source,
+                title=row.card.title,
+                page=row.card.page,
+                heading=row.card.heading,
+                start=row.card.start,
+                end=row.card.end,
             ),
             domain=domain,
-            metadata=msgspec.json.decode(row["metadata"], type=dict[str, MetadataValue]),
+            metadata=row.card.metadata,
         )
         for row in rows
     ]
@@ -137,15 +181,16 @@ def passages(rows: Iterable[Mapping[str, Any]], scores: Mapping[int, float], dom
 
 
 def units(rows: Iterable[Mapping[str, Any]]) -> list[Unit]:
-    """Rows as the units that they were made of."""
-    names = [name for name in Unit.__struct_fields__ if name != "metadata"]
-    return [
-        Unit(
-            **{name: row[name] for name in names},
-            metadata=msgspec.json.decode(row["metadata"], type=dict[str, MetadataValue]),
+    """Whole rows as the units that they were made of."""
+    told = {"source", "title", "heading", "page", "start", "end", "metadata"}
+    names = [name for name in Unit.__struct_fields__ if name not in told]
+    found: list[Unit] = []
+    for row in rows:
+        card = _cards.decode(row["card"])
+        found.append(
+            Unit(**{name: row[name] for name in names}, **{name: getattr(card, name) for name in told})
         )
-        for row in rows
-    ]
+    return found
 
 
 def together(parts: Sequence[ArrowTable], layout: ArrowSchema) -> ArrowTable:
