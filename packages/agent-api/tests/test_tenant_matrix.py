@@ -53,7 +53,9 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
         other_text = keys.create(now=0.0, tenant="other", scopes=other_scopes)[1]
 
         async def ask(method, path, text, run_id, key_id):
-            real = path.format(run_id=run_id, other_id=run_id, key_id=key_id, path="openapi.json")
+            real = path.format(
+                run_id=run_id, other_id=run_id, key_id=key_id, path="openapi.json", model=run_id
+            )
             assert "{" not in real, f"the matrix does not know what to put into {path}"
             return await client.request(
                 method,

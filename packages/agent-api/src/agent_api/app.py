@@ -31,6 +31,22 @@ logger = logging.getLogger("agentd")
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
 
+ROUTES = (
+    openai_routes,
+    health,
+    RunsController,
+    events,
+    socket,
+    KeysController,
+    skills,
+    models,
+    usage,
+    audit,
+    ready,
+    metrics,
+)
+
+
 def create_app(daemon: Daemon) -> Gate:
     """The application over one daemon, behind its gate."""
 
@@ -44,19 +60,7 @@ def create_app(daemon: Daemon) -> Gate:
         return await daemon.tenants.supervisor(principal.tenant)
 
     application = Litestar(
-        route_handlers=[
-            health,
-            RunsController,
-            events,
-            socket,
-            KeysController,
-            skills,
-            models,
-            usage,
-            audit,
-            ready,
-            metrics,
-        ],
+        route_handlers=ROUTES,
         guards=[may],
         dependencies={
             "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),

@@ -1,0 +1,67 @@
+"""Who asks, and what may be asked: the names of models, and what every question costs."""
+
+import time
+
+import msgspec
+
+from agent_api.access.gate import Principal
+from agent_api.daemon import Daemon
+from agent_api.errors import NotFoundError
+from agent_api.supervisor import Supervisor
+from agent_core.messages import Usage
+from agent_core.ports import ChatModel
+
+AGENT = "agent"
+"""The model name of the agent."""
+
+
+class ModelNotFoundError(NotFoundError):
+    """No model of that name can be asked."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"the model {name!r} does not exist; there are: {', '.join(known)}")
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """One key's view of the daemon while a request of it is answered."""
+
+    supervisor: Supervisor
+    principal: Principal
+    daemon: Daemon
+
+    @property
+    def model(self) -> ChatModel:
+        """The machine's model."""
+        return self.supervisor.agent.model
+
+    @property
+    def chat_names(self) -> tuple[str, str]:
+        """The names that a chat may be asked of."""
+        return (AGENT, self.model.profile.name)
+
+    def is_agent(self, name: str) -> bool:
+        """Whether the agent is meant, not the model itself.
+
+        Raises:
+            ModelNotFoundError: nothing here has that name.
+        """
+        if name not in self.chat_names:
+            raise ModelNotFoundError(name, self.chat_names)
+        return name == AGENT
+
+    def check_spending(self) -> None:
+        """Whether the key may ask a model.
+
+        Raises:
+            RateLimitedError: it has spent what it may.
+        """
+        self.daemon.book.check(self.principal.key, time.time())
+
+    def own(self, run_id: str) -> None:
+        """The key pays for this run."""
+        self.daemon.book.own(run_id, tenant=self.principal.tenant, key_id=self.principal.key.key_id)
+
+    def spend(self, usage: Usage) -> None:
+        """The key pays for what was asked without a run."""
+        key = self.principal.key
+        self.daemon.book.add(tenant=key.tenant, key_id=key.key_id, usage=usage, now=time.time())

@@ -1,0 +1,69 @@
+"""`POST /v1/chat/completions`."""
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from litestar.response import Stream
+from litestar.status_codes import HTTP_200_OK
+
+from agent_api.access.gate import Principal
+from agent_api.access.scopes import Scope
+from agent_api.daemon import Daemon
+from agent_api.errors import InvalidRequestError
+from agent_api.openai import agent_runs
+from agent_api.openai.caller import Caller
+from agent_api.openai.chat_reply import ChatCompletion, completion, frames, head
+from agent_api.openai.chat_request import ChatRequest, constraint_of, messages_of, model_request
+from agent_api.openai.direct import direct, with_instructions
+from agent_api.openai.talk import Talk, begun, heard
+from agent_api.supervisor import Supervisor
+from agent_core.chat import JsonSchema
+
+PATH = "/v1/chat/completions"
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@post(
+    PATH,
+    opt={"scope": Scope.MODELS_USE},
+    status_code=HTTP_200_OK,
+    summary="Chat",
+    tags=("openai",),
+)
+async def chat(
+    data: JSONBody[ChatRequest],
+    supervisor: NamedDependency[Supervisor],
+    principal: NamedDependency[Principal],
+    daemon: NamedDependency[Daemon],
+) -> Response[ChatCompletion] | Stream:
+    """Chat completions. The model `agent` answers by a durable run, which `X-Run-Id` names; others are asked directly."""
+    caller = Caller(supervisor=supervisor, principal=principal, daemon=daemon)
+    talk, run_id = await _asked(caller, data)
+    of = head(run_id or supervisor.agent.runner.adapters.ids.new("reply"), data.model)
+    headers = {"X-Run-Id": run_id} if run_id else {}
+    if not data.stream:
+        turns, ended = await heard(talk)
+        return Response(completion(of, turns, ended), headers=headers)
+    usage = bool(data.stream_options and data.stream_options.include_usage)
+    talk = talk if run_id else await begun(talk)
+    body = frames(of, talk, include_usage=usage, path=PATH)
+    return Stream(body, media_type="text/event-stream", headers={**STREAM_HEADERS, **headers})
+
+
+async def _asked(caller: Caller, data: ChatRequest) -> tuple[Talk, str]:
+    """Who answers, and the run if it is one."""
+    is_agent = caller.is_agent(data.model)
+    caller.check_spending()
+    if is_agent and not data.tools:
+        constraint = constraint_of(data)
+        schema = constraint.schema if isinstance(constraint, JsonSchema) else None
+        asked = agent_runs.question(messages_of(data), answer_schema=schema)
+        if asked is not None:
+            if not asked.input.parts or (len(asked.input.parts) == 1 and not asked.input.text.strip()):
+                raise InvalidRequestError("the last message says nothing", param="messages")
+            run_id = await agent_runs.start(caller, asked)
+            return agent_runs.talk_of(caller, run_id), run_id
+    request = model_request(data)
+    if is_agent:  # the client runs its own tools, and skills would take turns between
+        request = with_instructions(request, caller.supervisor.agent.settings.instructions)
+    return direct(caller, request), ""

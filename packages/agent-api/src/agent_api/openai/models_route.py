@@ -1,0 +1,62 @@
+"""`/v1/models`: what can be asked, by name."""
+
+from typing import Literal
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from agent_api.access.gate import Principal
+from agent_api.access.scopes import Scope
+from agent_api.daemon import Daemon
+from agent_api.openai.caller import Caller, ModelNotFoundError
+from agent_api.supervisor import Supervisor
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    """Not known of a model that others made."""
+    owned_by: str
+
+
+class Models(msgspec.Struct, frozen=True, kw_only=True):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: tuple[Model, ...]
+
+
+@get("/v1/models", opt={"scope": Scope.MODELS_USE}, summary="List models", tags=("openai",))
+async def models(
+    supervisor: NamedDependency[Supervisor],
+    principal: NamedDependency[Principal],
+    daemon: NamedDependency[Daemon],
+) -> Models:
+    """The agent first, then the model that it asks."""
+    return Models(data=_all(Caller(supervisor=supervisor, principal=principal, daemon=daemon)))
+
+
+@get("/v1/models/{model:path}", opt={"scope": Scope.MODELS_USE}, summary="Look at a model", tags=("openai",))
+async def model(
+    model: FromPath[str],
+    supervisor: NamedDependency[Supervisor],
+    principal: NamedDependency[Principal],
+    daemon: NamedDependency[Daemon],
+) -> Model:
+    """One model by its name, which may have slashes."""
+    name = str(model).removeprefix("/")
+    found = _all(Caller(supervisor=supervisor, principal=principal, daemon=daemon))
+    for one in found:
+        if one.id == name:
+            return one
+    raise ModelNotFoundError(name, tuple(one.id for one in found))
+
+
+def _all(caller: Caller) -> tuple[Model, ...]:
+    agent, name = caller.chat_names
+    return (Model(id=agent, owned_by="agentd"), Model(id=name, owned_by=name.partition(":")[0]))
