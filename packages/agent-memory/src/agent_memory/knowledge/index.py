@@ -38,6 +38,7 @@ GRAPH_BELOW = 400_000
 _TRAINING = {"sample_rate": 64, "max_iterations": 15}
 """The defaults take four times as long and find no more (1,000,000 x 256)."""
 _ROWS_A_PARTITION = 4_096
+_REFINED = 3
 _COMPARED = 300
 """So many of what the codes of IVF_PQ say is near are compared exactly: with 200, recall@10 was .96 of 1,000,000 x 256."""
 _GRAINS: tuple[Grain, ...] = ("window", "text", "lead")
@@ -121,7 +122,7 @@ class LanceTable:
                 partitions = max(1, rows // _ROWS_A_PARTITION)
                 search = search.nprobes(max(20, partitions // 6)).refine_factor(-(-_COMPARED // count))
             else:
-                search = search.ef(max(100, 2 * count)).refine_factor(3)
+                search = search.ef(max(100, _REFINED * count)).refine_factor(_REFINED)  # fewer is an error
             found = (
                 await _narrowed(search, where)
                 .with_row_id()
