@@ -15,6 +15,7 @@ from agent_core.tools import ToolSpec
 from agent_gateway.catalog import connect
 from agent_gateway.client import HttpChatModel
 from agent_gateway.engines.llama_cpp import LlamaCppModel
+from agent_gateway.engines.local import LocalModel
 from agent_gateway.weights import OnProgress
 from agent_memory import SessionMemory, SqliteJournal
 from agent_skills import (
@@ -109,6 +110,28 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     observers: Sequence[Observer] = ()
 
 
+def connect_model(
+    settings: Settings, *, on_progress: OnProgress | None = None
+) -> "LocalModel | HttpChatModel":
+    """The model of the settings; nothing is loaded or asked before its first use.
+
+    Raises:
+        AgentError: a setting is wrong.
+    """
+    if settings.base_url and not settings.base_url.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"base_url {settings.base_url!r} is no address: it begins with http:// or https://"
+        )
+    return connect(
+        settings.model,
+        base_url=settings.base_url or None,
+        api_key=settings.api_key or None,
+        api_key_setting="AGENT_API_KEY (or the systemd credential agent_api_key)",
+        models_folder=models_path(settings),
+        on_progress=on_progress,
+    )
+
+
 @asynccontextmanager
 async def open_machine(
     settings: Settings, *, on_progress: OnProgress | None = None
@@ -122,19 +145,8 @@ async def open_machine(
     Raises:
         AgentError: a setting is wrong.
     """
-    if settings.base_url and not settings.base_url.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"base_url {settings.base_url!r} is no address: it begins with http:// or https://"
-        )
     levels = await probe()
-    model = connect(
-        settings.model,
-        base_url=settings.base_url or None,
-        api_key=settings.api_key or None,
-        api_key_setting="AGENT_API_KEY (or the systemd credential agent_api_key)",
-        models_folder=models_path(settings),
-        on_progress=on_progress,
-    )
+    model = connect_model(settings, on_progress=on_progress)
     async with model:
         if isinstance(model, HttpChatModel) and settings.base_url:
             with suppress(ModelError):  # who cannot be asked now says so again when the run asks

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from agent_api.cli import config, keys, models, run, runs, serve, skills
+from agent_api.cli import config, doctor, keys, models, run, runs, serve, skills
 from agent_api.exit_codes import EXIT_INTERRUPTED, EXIT_OK
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(skills.app, name="skills")

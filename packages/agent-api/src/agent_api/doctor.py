@@ -1,0 +1,248 @@
+"""What is well with this machine and what is not, for `agent doctor`. Looks and tries; changes no run, no key, no setting."""
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, closing
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+
+from agent_api.access.keys import KeyStore
+from agent_api.composition import connect_model, models_path, open_skills
+from agent_api.daemon import access_folder
+from agent_api.settings import SECRETS, Settings, explain, load
+from agent_core.errors import AgentError
+from agent_gateway.client import HttpChatModel
+from agent_gateway.profiles import EMBEDDED
+from agent_gateway.providers import PROVIDERS
+from agent_gateway.weights import find_weights
+from agent_memory import SqliteJournal
+from agent_skills import Levels, probe
+from agent_skills.needs import Level
+
+LOW_DISK_BYTES = 500_000_000
+MIN_DISK_BYTES = 50_000_000
+"""With less a daemon is not ready: journals could not go on."""
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+"""No clock that is set shows an earlier time: this package is younger."""
+CLOCK_SLACK_S = 60.0
+EXTRAS = {"documents": ("markitdown", "pypdfium2", "trafilatura"), "code": ("tree_sitter",)}
+"""Of agent-memory, by the modules that they bring."""
+
+
+class Verdict(StrEnum):
+    """How it is with one thing."""
+
+    WELL = "well"
+    WARNING = "warning"
+    """It works, and somebody should know."""
+    WRONG = "wrong"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of one thing."""
+
+    check: str
+    verdict: Verdict
+    detail: str
+    """What was found, and what to do where it is not well; never a secret."""
+
+
+async def examine(overrides: Mapping[str, object] | None = None) -> AsyncGenerator[Finding]:
+    """Look at everything, one thing after another; what cannot be looked at is a finding too.
+
+    Args:
+        overrides: Settings of the command line, as `settings.load` takes them.
+    """
+    try:
+        settings = load(overrides)
+    except AgentError as error:
+        yield _wrong("settings", str(error))
+        settings = None
+    if settings is not None:
+        yield _settings(overrides)
+        for check in (_data_folder(settings), _keys(settings)):
+            yield check
+        async for finding in _journals(settings):
+            yield finding
+        yield await _model(settings)
+    yield _secrets(overrides if settings is not None else None, readable=settings is not None)
+    levels = await probe()
+    for finding in _isolation(levels):
+        yield finding
+    if settings is not None:
+        yield await _skills(settings, levels)
+    yield _documents()
+    yield _clock()
+
+
+def _well(check: str, detail: str) -> Finding:
+    return Finding(check=check, verdict=Verdict.WELL, detail=detail)
+
+
+def _warning(check: str, detail: str) -> Finding:
+    return Finding(check=check, verdict=Verdict.WARNING, detail=detail)
+
+
+def _wrong(check: str, detail: str) -> Finding:
+    return Finding(check=check, verdict=Verdict.WRONG, detail=detail)
+
+
+# ── what was set ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _settings(overrides: Mapping[str, object] | None) -> Finding:
+    chosen = [f"{one.name} ({one.origin})" for one in explain(overrides) if one.origin != "default"]
+    return _well("settings", f"set: {', '.join(chosen)}" if chosen else "all are defaults")
+
+
+def _secrets(overrides: Mapping[str, object] | None, *, readable: bool) -> Finding:
+    """Every process that is started inherits the environment, and crash reports print it."""
+    exposed = [key for one in PROVIDERS.values() for key in one.key_names if os.environ.get(key)]
+    exposed += [
+        f"AGENT_{name.upper()}" for name in sorted(SECRETS) if os.environ.get(f"AGENT_{name.upper()}")
+    ]
+    if exposed:
+        return _warning(
+            "secrets",
+            f"{', '.join(dict.fromkeys(exposed))} in the environment: every process that is started sees it; a systemd "
+            "credential (LoadCredential=agent_api_key) is read by the daemon alone",
+        )
+    origins = [one for one in explain(overrides) if one.name in SECRETS and one.value] if readable else []
+    for one in origins:
+        path = Path(one.origin)
+        if path.is_file() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            return _warning("secrets", f"others may read {path}, and {one.name} is in it: chmod 600 {path}")
+    return _well("secrets", "none in the environment")
+
+
+# ── what is on the disk ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _data_folder(settings: Settings) -> Finding:
+    folder = settings.data_path()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        return _wrong("data folder", f"{there} is no folder; set another with --data-dir")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return _wrong("data folder", f"{there} cannot be written; set another with --data-dir")
+    free = shutil.disk_usage(there).free
+    detail = f"{folder}, {free / 1e9:,.1f} GB free" + ("" if there == folder else "; it is made when needed")
+    if free < MIN_DISK_BYTES:
+        return _wrong("data folder", f"{detail}: journals cannot go on; make room")
+    if free < LOW_DISK_BYTES:
+        return _warning("data folder", f"{detail}: that is little")
+    if there == folder and folder.stat().st_mode & stat.S_IWOTH:
+        return _wrong("data folder", f"everybody may write to {folder}: chmod 700 {folder}")
+    return _well("data folder", detail)
+
+
+def _keys(settings: Settings) -> Finding:
+    folder = access_folder(settings.data_path())
+    path = folder / "keys.db"
+    if not path.is_file():
+        return _well("keys", "none yet: the daemon's first start makes one and prints it")
+    open_to_others = [one for one in folder.iterdir() if one.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    if open_to_others and folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return _wrong("keys", f"others may read {open_to_others[0]}: chmod -R go= {folder}")
+    try:
+        with closing(KeyStore(folder)) as store:
+            keys = list(store.all(tenant=None))
+    except (AgentError, OSError) as error:
+        return _wrong("keys", str(error))
+    valid = sum(key.is_valid(time.time()) for key in keys)
+    if keys and not valid:
+        return _warning("keys", f"none of {len(keys)} is valid: `agent keys create` makes one")
+    return _well("keys", f"{valid} of {len(keys)} valid")
+
+
+async def _journals(settings: Settings) -> AsyncGenerator[Finding]:
+    data_path = settings.data_path()
+    paths = [data_path / "journal.db", *sorted(data_path.glob("tenants/*/journal.db"))]
+    there = [path for path in paths if path.is_file()]
+    if not there:
+        yield _well("journal", "none yet: the first run makes it")
+    for path in there:
+        name = "journal" if path.parent == data_path else f"journal of {path.parent.name}"
+        yield await _journal(name, path)
+
+
+async def _journal(name: str, path: Path) -> Finding:
+    try:
+        async with await SqliteJournal.open(path) as journal:
+            found = await journal.check()
+            latest = [head.last.event.at async for head in journal.heads(limit=1)] if found.is_sound else []
+    except AgentError as error:
+        return _wrong(name, str(error))
+    if not found.is_sound:
+        return _wrong(name, f"{path}: {found.problems[0]}" + (" …" if len(found.problems) > 1 else ""))
+    if latest and latest[0] > time.time() + CLOCK_SLACK_S:
+        return _wrong(name, "its newest event is in the future: the clock was, or is, set wrong")
+    return _well(name, f"{found.runs:,} runs, {found.events:,} events, all sound")
+
+
+# ── what runs are made with ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _model(settings: Settings) -> Finding:
+    try:
+        model = connect_model(settings)
+    except AgentError as error:
+        return _wrong("model", str(error))
+    async with model:
+        name = settings.model.removeprefix("local:")
+        if name in EMBEDDED and find_weights(models_path(settings), name=name) is None:
+            return _wrong("model", f"the weights of {name} are not here: agent models pull")
+        if name in EMBEDDED:
+            return _well("model", f"{settings.model}, its weights are here")
+        remote = isinstance(model, HttpChatModel)
+        return _well("model", settings.model + (", not asked: it is elsewhere" if remote else ""))
+
+
+def _isolation(levels: Levels) -> Iterator[Finding]:
+    ways = [one for one in levels.reports if one.available]
+    yield _well("isolation", ", ".join(f"{one.level.name.lower()} ({one.mechanism})" for one in ways))
+    reason = levels.missing(Level.SANDBOX)
+    if reason:
+        yield _warning("sandbox", f"none, so skills that need one are left out: {reason}")
+    else:
+        first = next(one for one in ways if one.level is Level.SANDBOX)
+        yield _well("sandbox", first.mechanism)
+
+
+async def _skills(settings: Settings, levels: Levels) -> Finding:
+    try:
+        skills = await anyio.to_thread.run_sync(open_skills, settings, levels)
+    except AgentError as error:
+        return _wrong("plugins", str(error))
+    async with aclosing(skills.runner):
+        if skills.broken:
+            reasons = "; ".join(f"{one.entry.name}: {one.reason}" for one in skills.broken)
+            return _wrong("plugins", f"left out: {reasons}")
+        count = sum(1 for _ in skills.listed())
+        return _well("plugins", f"{count} skills, {len(skills.plugins)} installed plugins, none broken")
+
+
+def _documents() -> Finding:
+    missing = [name for name, modules in EXTRAS.items() if any(find_spec(one) is None for one in modules)]
+    read = "Markdown, text, CSV and JSON are read"
+    if not missing:
+        return _well("documents", f"{read}, so are PDF, office files, HTML and symbols of code")
+    what = {"documents": "PDF, office files and HTML", "code": "symbols of code"}
+    more = "; ".join(f"{what[name]} need pip install 'agent-memory[{name}]'" for name in missing)
+    return _well("documents", f"{read}; {more}")
+
+
+def _clock() -> Finding:
+    now = time.time()
+    shown = datetime.fromtimestamp(now, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    if now < EARLIEST:
+        return _wrong("clock", f"it shows {shown}, which is past: set it, for keys expire by it")
+    return _well("clock", shown)
