@@ -11,6 +11,7 @@ from agent_core.errors import ConfigurationError
 from agent_memory.embedders import StaticEmbedder
 from agent_memory.errors import EmbedderMismatchError, FilterValueError, UnknownDomainError, UnknownFieldError
 from agent_memory.knowledge.lance import LanceKnowledgeBase
+from agent_memory.knowledge.retrieval import RetrievalWeights
 from agent_memory.knowledge.rows import Unit
 from agent_memory.knowledge.tenants import tenant_address
 
@@ -146,6 +147,22 @@ async def test_a_query_is_led_to_its_domain(kb):
     assert {one.domain for one in await kb.search("profit", domains=["code"])} == {"code"}
     with pytest.raises(UnknownDomainError, match="'cooking'"):
         await kb.search("profit", domains=["cooking"])
+
+
+async def test_units_alone_are_indexed_when_they_count(tmp_path):
+    async with await LanceKnowledgeBase.open(tmp_path, tenant="t", embedder=EMBEDDER) as kb:
+        await filled(kb)
+        names = {index.name for index in await kb._shelves["general"].table._table.list_indices()}
+        assert {"window_idx", "lead_idx", "source_idx", "m_topic_idx"} <= names
+        assert "text_idx" not in names
+    only_units = RetrievalWeights(window=0, lead=0, dense=0, unit=1)
+    async with await LanceKnowledgeBase.open(
+        tmp_path, tenant="t", embedder=EMBEDDER, weights=only_units
+    ) as kb:
+        assert [one.citation.source for one in await kb.search("rudder")] == ["boats.md"]
+        await kb.put_in_order("general")
+        await kb.forget("general", ["boats.md"])
+        assert await kb.search("rudder") == []
 
 
 class Backwards:

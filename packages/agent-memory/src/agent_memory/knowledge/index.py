@@ -41,7 +41,7 @@ _ROWS_A_PARTITION = 4_096
 _REFINED = 3
 _COMPARED = 300
 """So many of what the codes of IVF_PQ say is near are compared exactly: with 200, recall@10 was .96 of 1,000,000 x 256."""
-_GRAINS: tuple[Grain, ...] = ("window", "text", "lead")
+_GRAINS: tuple[Grain, ...] = ("window", "lead")
 _FRESH = timedelta(seconds=1)
 """What another process wrote is seen after so long; what this one wrote, at once."""
 _FULL_TEXT_MIB = 512
@@ -232,23 +232,38 @@ class LanceTable:
     # ── upkeep ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def make_indexes(self, domain: Domain) -> None:
-        """Full text on every grain, and what filters need."""
+        """Full text, and what filters need; those that are there are made anew."""
         config: Any = _library().index
-
         with storage(self._where):
-            for grain in _GRAINS:
-                full_text = config.FTS(
-                    with_position=False,
-                    language=domain.language,
-                    memory_limit=_FULL_TEXT_MIB,
-                    max_token_length=40,
-                )
-                await self._table.create_index(grain, config=full_text)
+            grains = [
+                grain for grain in (*_GRAINS, "text") if grain in _GRAINS or await self._has(f"{grain}_idx")
+            ]
+        for grain in grains:
+            await self._index_text(grain, domain.language)
+        with storage(self._where):
             await self._table.create_index("key", config=config.BTree())
             await self._table.create_index("source", config=config.BTree())
             for field in domain.fields:
                 kind = config.BTree() if field.kind in {"number", "date"} else config.Bitmap()
                 await self._table.create_index(column(field.name), config=kind)
+
+    async def index_units(self, domain: Domain) -> None:
+        """Full text of the units alone, if it is not there: it is made where it counts, which is not by default."""
+        with storage(self._where):
+            is_there = await self._has("text_idx")
+        if not is_there:
+            await self._index_text("text", domain.language)
+
+    async def _index_text(self, grain: str, language: str) -> None:
+        config: Any = _library().index
+        full_text = config.FTS(
+            with_position=False, language=language, memory_limit=_FULL_TEXT_MIB, max_token_length=40
+        )
+        with storage(self._where):
+            await self._table.create_index(grain, config=full_text)
+
+    async def _has(self, name: str) -> bool:
+        return name in {index.name for index in await self._table.list_indices()}
 
     async def unindexed(self) -> int:
         """How many rows full text reads one by one, because they came after the last upkeep."""

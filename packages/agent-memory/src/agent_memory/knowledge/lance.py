@@ -363,6 +363,8 @@ class LanceKnowledgeBase:
                 else:
                     return None
                 self._check_embedder(domain.name, table.recorded)
+                if self._weights.unit:
+                    await table.index_units(domain)
                 self._shelves[domain.name] = Shelf(domain, table)
             return self._shelves[domain.name]
 
