@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import knowledge
 from figures import Figure, print_figures
 
 from agent_core.ports import Embedder
@@ -255,4 +256,5 @@ async def long_term() -> list[Figure]:
 
 
 if __name__ == "__main__":
-    print_figures(asyncio.run(long_term()))
+    found = asyncio.run(long_term()) if LOCOMO.exists() else []
+    print_figures([*found, *(asyncio.run(knowledge.measure()) if knowledge.KB.exists() else [])])

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_memory.knowledge.index import Found
+from agent_memory.knowledge.found import Found
 
 
 class ExactVectors:

@@ -9,7 +9,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +17,10 @@ from numpy.typing import NDArray
 from agent_core.errors import KnowledgeUnavailableError
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.filters import column, quoted
-from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, Shown, pa, schema, shown
+from agent_memory.knowledge.found import Found, as_found, by_key
+from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, Shown, pa, schema
 
 Grain: TypeAlias = Literal["window", "text", "lead"]
-
-
-class Found(NamedTuple):
-    """What a search found."""
-
-    hits: list[tuple[int, float]]
-    """Keys of rows with a score, best first."""
-    places: dict[int, int]
-    """Where LanceDB has the row of each key: good until the table is put in order, so what is read there is checked."""
-
 
 EXACT_BELOW = 100_000
 """Fewer vectors are compared in memory."""
@@ -105,7 +96,7 @@ class LanceTable:
         with storage(self._where):
             match: Any = _library().query.MatchQuery
             search = self._table.query().nearest_to_text(match(query, grain))
-            return _found(
+            return as_found(
                 await _narrowed(search, where)
                 .with_row_id()
                 .select(["key", "_score"])
@@ -130,7 +121,7 @@ class LanceTable:
                 .limit(count)
                 .to_arrow()
             )
-            hits, places = _found(found, "_distance")
+            hits, places = as_found(found, "_distance")
             return Found([(key, 1 - distance) for key, distance in hits], places)
 
     async def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
@@ -166,11 +157,11 @@ class LanceTable:
             # A place of a table that was put in order meanwhile may hold another row, or none.
             with contextlib.suppress(RuntimeError, ValueError, OSError):
                 taken = self._table.take_row_ids([places[key] for key in keys])
-                there = _by_key(await taken.select(list(SHOWN)).to_arrow())
+                there = by_key(await taken.select(list(SHOWN)).to_arrow())
             missing = [key for key in keys if key not in there]
             if missing:
                 where = f"key IN ({', '.join(map(str, missing))})"
-                there |= _by_key(await self._table.query().where(where).select(list(SHOWN)).to_arrow())
+                there |= by_key(await self._table.query().where(where).select(list(SHOWN)).to_arrow())
         return [there[key] for key in keys if key in there]
 
     async def digests(self, version: int | None = None) -> dict[str, str]:
@@ -398,15 +389,5 @@ def storage(where: str) -> Generator[None]:
         raise KnowledgeUnavailableError(where, str(error).split("\n", 1)[0][:400]) from error
 
 
-def _by_key(found: ArrowTable) -> dict[int, Shown]:
-    return {row.card.key: row for row in shown(found.to_pylist())}
-
-
 def _narrowed(search: Any, where: str) -> Any:
     return search.where(where) if where else search
-
-
-def _found(found: ArrowTable, score: str) -> Found:
-    keys: list[int] = found["key"].to_pylist()
-    hits = list(zip(keys, found[score].to_pylist(), strict=True))
-    return Found(hits, dict(zip(keys, found["_rowid"].to_pylist(), strict=True)))

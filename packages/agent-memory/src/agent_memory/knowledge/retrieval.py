@@ -16,7 +16,8 @@ from agent_memory.fusion import Weighted, boosted, fused
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.exact import ExactVectors
 from agent_memory.knowledge.filters import predicate
-from agent_memory.knowledge.index import EXACT_BELOW, Found, Grain, LanceTable
+from agent_memory.knowledge.found import Found
+from agent_memory.knowledge.index import EXACT_BELOW, Grain, LanceTable
 from agent_memory.knowledge.rows import passages
 from agent_memory.knowledge.terms import nearness, query_terms, with_parts
 
