@@ -8,13 +8,15 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 MEASURE = Path(__file__).with_name("measure.py")
 ROOT = Path(__file__).parents[2]
@@ -51,6 +53,35 @@ QUIET = {
 
 class NotMeasuredError(Exception):
     """A peer gave no figures; the message says why."""
+
+
+@contextmanager
+def served(command: list[str], environment: Mapping[str, str], folder: str) -> Generator[dict[str, Any]]:
+    """A server in a process of its own, and the JSON object that it prints first, with its `pid`. Killed at the end.
+
+    Raises:
+        NotMeasuredError: it ended before it served.
+    """
+    log = Path(folder) / "server.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+    assert process.stdout is not None
+    told: dict[str, Any] = {}
+    try:
+        for line in process.stdout:
+            if line.startswith("{"):
+                told = json.loads(line)
+                break
+        else:
+            raise NotMeasuredError((log.read_text().strip().splitlines() or ["it printed nothing"])[-1])
+        yield told
+    finally:
+        if told:
+            os.kill(told["pid"], signal.SIGKILL)  # uv, if it is between us, ends with it
+        process.wait()
+        process.stdout.close()
 
 
 class Environments:
@@ -108,6 +139,19 @@ class Environments:
         script = str(MEASURE.with_name(f"{peer.file}.py"))
         output = self._run([*self._uv(peer, "--offline"), "-P", script, *arguments], self._theirs)
         return json.loads(output.splitlines()[-1])
+
+    @contextmanager
+    def serving(self, peer: Peer, *arguments: str) -> Generator[dict[str, Any]]:
+        """The peer's own script as a server: what it prints first, a JSON object with its `pid`. Killed at the end.
+
+        Raises:
+            NotMeasuredError: it could not be installed, or ended before it served.
+        """
+        self._install(peer)
+        script = str(MEASURE.with_name(f"{peer.file}.py"))
+        command = [*self._uv(peer, "--offline"), "-P", script, *arguments]
+        with served(command, self._theirs, self._folder.name) as told:
+            yield told
 
     def _uv(self, peer: Peer, *options: str) -> list[str]:
         uv = shutil.which("uv")

@@ -152,8 +152,8 @@ async def _refuse(send: Send, scope: Scope, error: ApiError, request_id: str) ->
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def may(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """The guard of every route.
+async def may(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """The guard of every route. It is async because the framework would send any other to a thread.
 
     Raises:
         ScopeMissingError: the key lacks the scope that the route names, or the route names none.
