@@ -24,6 +24,8 @@ from agent_core.errors import (
     ConfigurationError,
     ContextTooLongError,
     JournalUnavailableError,
+    KnowledgeError,
+    KnowledgeUnavailableError,
     ModelRefusedError,
     ModelUnavailableError,
     ProtocolError,
@@ -57,6 +59,8 @@ OUTCOMES: dict[type[AgentError], Outcome] = {
     ModelRefusedError: Outcome("model-refused", HTTPStatus.BAD_GATEWAY, EXIT_FAILED),
     ModelUnavailableError: Outcome("model-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_UNREACHABLE),
     JournalUnavailableError: Outcome("journal-unavailable", HTTPStatus.INSUFFICIENT_STORAGE, EXIT_FAILED),
+    KnowledgeUnavailableError: Outcome("knowledge-unavailable", HTTPStatus.INSUFFICIENT_STORAGE, EXIT_FAILED),
+    KnowledgeError: Outcome("knowledge", HTTPStatus.BAD_REQUEST, EXIT_USAGE),
     AgentError: Outcome("failed", HTTPStatus.INTERNAL_SERVER_ERROR, EXIT_FAILED),
 }
 
