@@ -55,6 +55,31 @@ def validator(document, schema):
     return jsonschema.Draft202012Validator(root)
 
 
+@cache
+def event_schemas():
+    """The schema of every streaming event of Open Responses, by the event's type."""
+    path = SPECS / "open-responses.json"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not beside the checkout")
+    schemas = json.loads(path.read_text(encoding="utf-8"))["components"]["schemas"]
+    return {
+        schema["properties"]["type"]["enum"][0]: name
+        for name, schema in schemas.items()
+        if name.endswith("StreamingEvent")
+    }
+
+
+@pytest.fixture
+def wrong_event():
+    """What Open Responses objects to in an event; empty: nothing."""
+
+    def look(event):
+        errors = validator("open-responses.json", event_schemas()[event["type"]]).iter_errors(event)
+        return [f"{error.json_path}: {error.message[:300]}" for error in errors]
+
+    return look
+
+
 @pytest.fixture
 def wrong():
     """What a document objects to in a reply; empty: nothing."""

@@ -3,6 +3,7 @@
 import time
 
 import msgspec
+from litestar.di import NamedDependency
 
 from agent_api.access.gate import Principal
 from agent_api.daemon import Daemon
@@ -22,6 +23,15 @@ class ModelNotFoundError(NotFoundError):
         super().__init__(f"the model {name!r} does not exist; there are: {', '.join(known)}")
 
 
+async def provide_caller(
+    supervisor: NamedDependency[Supervisor],
+    principal: NamedDependency[Principal],
+    daemon: NamedDependency[Daemon],
+) -> "Caller":
+    """What the routes are given."""
+    return Caller(supervisor=supervisor, principal=principal, daemon=daemon)
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """One key's view of the daemon while a request of it is answered."""
 
@@ -38,6 +48,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def chat_names(self) -> tuple[str, str]:
         """The names that a chat may be asked of."""
         return (AGENT, self.model.profile.name)
+
+    def new_id(self, prefix: str) -> str:
+        """A new id."""
+        return self.supervisor.agent.runner.adapters.ids.new(prefix)
 
     def is_agent(self, name: str) -> bool:
         """Whether the agent is meant, not the model itself.

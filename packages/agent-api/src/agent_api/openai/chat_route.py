@@ -6,9 +6,7 @@ from litestar.params import JSONBody
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
-from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
-from agent_api.daemon import Daemon
 from agent_api.errors import InvalidRequestError
 from agent_api.openai import agent_runs
 from agent_api.openai.caller import Caller
@@ -16,7 +14,6 @@ from agent_api.openai.chat_reply import ChatCompletion, completion, frames, head
 from agent_api.openai.chat_request import ChatRequest, constraint_of, messages_of, model_request
 from agent_api.openai.direct import direct, with_instructions
 from agent_api.openai.talk import Talk, begun, heard
-from agent_api.supervisor import Supervisor
 from agent_core.chat import JsonSchema
 
 PATH = "/v1/chat/completions"
@@ -32,14 +29,11 @@ STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 )
 async def chat(
     data: JSONBody[ChatRequest],
-    supervisor: NamedDependency[Supervisor],
-    principal: NamedDependency[Principal],
-    daemon: NamedDependency[Daemon],
+    caller: NamedDependency[Caller],
 ) -> Response[ChatCompletion] | Stream:
     """Chat completions. The model `agent` answers by a durable run, which `X-Run-Id` names; others are asked directly."""
-    caller = Caller(supervisor=supervisor, principal=principal, daemon=daemon)
     talk, run_id = await _asked(caller, data)
-    of = head(run_id or supervisor.agent.runner.adapters.ids.new("reply"), data.model)
+    of = head(run_id or caller.new_id("reply"), data.model)
     headers = {"X-Run-Id": run_id} if run_id else {}
     if not data.stream:
         turns, ended = await heard(talk)

@@ -49,9 +49,8 @@ def named(message: Message, caller: Caller) -> Message:
     """The message with an id on every call: clients send results back by it."""
     if all(call.tool_call_id for call in message.tool_calls):
         return message
-    ids = caller.supervisor.agent.runner.adapters.ids
     parts = [
-        replace(part, tool_call_id=ids.new("call"))
+        replace(part, tool_call_id=caller.new_id("call"))
         if isinstance(part, ToolCall) and not part.tool_call_id
         else part
         for part in message.parts

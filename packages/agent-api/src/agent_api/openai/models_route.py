@@ -7,11 +7,8 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
-from agent_api.daemon import Daemon
 from agent_api.openai.caller import Caller, ModelNotFoundError
-from agent_api.supervisor import Supervisor
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,24 +30,20 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
 
 @get("/v1/models", opt={"scope": Scope.MODELS_USE}, summary="List models", tags=("openai",))
 async def models(
-    supervisor: NamedDependency[Supervisor],
-    principal: NamedDependency[Principal],
-    daemon: NamedDependency[Daemon],
+    caller: NamedDependency[Caller],
 ) -> Models:
     """The agent first, then the model that it asks."""
-    return Models(data=_all(Caller(supervisor=supervisor, principal=principal, daemon=daemon)))
+    return Models(data=_all(caller))
 
 
 @get("/v1/models/{model:path}", opt={"scope": Scope.MODELS_USE}, summary="Look at a model", tags=("openai",))
 async def model(
     model: FromPath[str],
-    supervisor: NamedDependency[Supervisor],
-    principal: NamedDependency[Principal],
-    daemon: NamedDependency[Daemon],
+    caller: NamedDependency[Caller],
 ) -> Model:
     """One model by its name, which may have slashes."""
     name = str(model).removeprefix("/")
-    found = _all(Caller(supervisor=supervisor, principal=principal, daemon=daemon))
+    found = _all(caller)
     for one in found:
         if one.id == name:
             return one

@@ -1,0 +1,213 @@
+"""Items of input and output: checked and completed as clients read them back, and as messages of agent-core."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from agent_api.errors import InvalidRequestError
+from agent_api.openai.chat_request import called
+from agent_api.openai.pieces import file_of, image_of
+from agent_api.openai.responses_request import Item
+from agent_core.messages import Message, Part, Role, Text
+from agent_core.system import SystemIds
+from agent_core.tools import ToolResult
+
+Id: TypeAlias = str | None
+_ids = SystemIds()
+
+
+class InputText(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="input_text"):
+    """Text that a person wrote."""
+
+    text: str
+
+
+class PlainText(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
+    """Text."""
+
+    text: str
+
+
+class OutputText(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="output_text"):
+    """Text that a model wrote."""
+
+    text: str
+    annotations: list[dict[str, object]] = []
+    logprobs: list[dict[str, object]] = []
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="refusal"):
+    """With these words the model declined."""
+
+    refusal: str
+
+
+class InputImage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="input_image"):
+    """A picture."""
+
+    image_url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+class InputFile(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="input_file"
+):
+    """A document."""
+
+    filename: str = ""
+    file_data: str = ""
+    file_url: str = ""
+    file_id: str = ""
+
+
+Content: TypeAlias = InputText | PlainText | OutputText | Refusal | InputImage | InputFile
+
+
+class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="message"):
+    """What somebody said."""
+
+    id: Id = None
+    status: str | None = "completed"
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[Content]
+
+
+class CallItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="function_call"):
+    """A call that the model made."""
+
+    id: Id = None
+    call_id: str
+    name: str
+    arguments: str
+    status: str | None = "completed"
+
+
+class CallOutputItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="function_call_output"):
+    """What came back of it."""
+
+    id: Id = None
+    call_id: str
+    output: str | list[Content]
+    status: str | None = "completed"
+
+
+class ReasoningItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="reasoning"):
+    """What the model thought; it is kept, and not told to the model again."""
+
+    id: Id = None
+    summary: list[dict[str, object]] = []
+
+
+class ItemReference(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="item_reference"):
+    """An item that was there before."""
+
+    id: str
+
+
+Known: TypeAlias = MessageItem | CallItem | CallOutputItem | ReasoningItem | ItemReference
+_PREFIXES: Mapping[type[Known], str] = {
+    MessageItem: "msg",
+    CallItem: "fc",
+    CallOutputItem: "fco",
+    ReasoningItem: "rs",
+}
+
+
+def checked(
+    given: str | list[Item] | None, known: Iterable[Item] = (), *, param: str = "input"
+) -> list[Item]:
+    """Items with every field that they are read back with.
+
+    Args:
+        given: As the client sent them; a text is what a person said.
+        known: Items that may be referred to.
+        param: The field that an error names.
+
+    Raises:
+        InvalidRequestError: an item that cannot be read; says which.
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    by_id = {str(item["id"]): item for item in known}
+    return [_checked(item, by_id, f"{param}[{place}]") for place, item in enumerate(given)]
+
+
+def _checked(item: Item, by_id: Mapping[str, Item], where: str) -> Item:
+    read = _read(item, where)
+    if isinstance(read, ItemReference):
+        if read.id not in by_id:
+            raise InvalidRequestError(f"there is no item {read.id!r} before this one", param=where)
+        return by_id[read.id]
+    if isinstance(read, MessageItem) and isinstance(read.content, str):
+        text = OutputText if read.role == "assistant" else InputText
+        read = msgspec.structs.replace(read, content=[text(text=read.content)])
+    _message(read, where)  # what cannot be told to a model is refused now
+    shown = read if read.id else msgspec.structs.replace(read, id=_ids.new(_PREFIXES[type(read)]))
+    if not isinstance(shown, ReasoningItem) and shown.status is None:
+        shown = msgspec.structs.replace(shown, status="completed")
+    done: Item = msgspec.to_builtins(shown)
+    return done
+
+
+def _read(item: Item, where: str) -> Known:
+    typed = item if item.get("type") else {**item, "type": "message" if "role" in item else "item_reference"}
+    try:
+        read: Known = msgspec.convert(typed, Known)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        raise InvalidRequestError(
+            f"{where}{path.rstrip('`')}: {reason}", param=where + path.rstrip("`")
+        ) from error
+    return read
+
+
+def messages_of(items: Sequence[Item], instructions: str | None = None) -> list[Message]:
+    """Checked items as a conversation. What the model said and called in one go is one message."""
+    found: list[Message] = []
+    if instructions:
+        found.append(Message(role="system", parts=(Text(text=instructions),)))
+    for place, item in enumerate(items):
+        message = _message(_read(item, f"items[{place}]"), f"items[{place}]")
+        if message is None:
+            continue
+        if found and message.role == found[-1].role == "assistant":
+            message = Message(role="assistant", parts=(*found.pop().parts, *message.parts))
+        found.append(message)
+    return found
+
+
+def _message(item: Known, where: str) -> Message | None:
+    match item:
+        case MessageItem(role=role, content=content):
+            said: Role = "system" if role == "developer" else role
+            return Message(role=said, parts=_parts(content, where))
+        case CallItem():
+            return Message(role="assistant", parts=(called(item.call_id, item.name, item.arguments),))
+        case CallOutputItem():
+            text = "".join([part.text for part in _parts(item.output, where) if isinstance(part, Text)])
+            return Message(role="tool", parts=(ToolResult(tool_call_id=item.call_id, content=text),))
+        case ReasoningItem() | ItemReference():
+            return None
+
+
+def _parts(content: str | list[Content], where: str) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(text=content),)
+    return tuple(_part(part, f"{where}.content[{place}]") for place, part in enumerate(content))
+
+
+def _part(part: Content, where: str) -> Part:
+    match part:
+        case InputText() | PlainText() | OutputText():
+            return Text(text=part.text)
+        case Refusal():
+            return Text(text=part.refusal, refusal=True)
+        case InputImage():
+            return image_of(part.image_url, part.detail, where)
+        case InputFile():
+            return file_of(
+                part.file_data, url=part.file_url, file_id=part.file_id, name=part.filename, where=where
+            )

@@ -1,0 +1,229 @@
+"""A response from its request to its end: what was said before, who answers, what is kept."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from agent_api.errors import InvalidRequestError, NotFoundError
+from agent_api.openai import agent_runs, items, resource
+from agent_api.openai.caller import Caller
+from agent_api.openai.direct import direct, with_instructions
+from agent_api.openai.resource import Response
+from agent_api.openai.response_events import Event, ResponseWriter
+from agent_api.openai.response_store import ResponseStore, Stored
+from agent_api.openai.responses_request import Item, ResponseRequest, constraint_of, model_request
+from agent_api.openai.talk import Talk, Waiting
+from agent_core import events as ev
+from agent_core.chat import JsonSchema
+from agent_core.errors import AgentError
+from agent_core.messages import Message
+from agent_core.state import Phase
+
+
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One response under way: what it is so far, and what is being said."""
+
+    stored: Stored
+    talk: Talk
+    is_kept: bool
+
+
+def store_of(caller: Caller) -> ResponseStore:
+    """The responses of the caller's tenant."""
+    return ResponseStore(caller.supervisor.agent.data_path)
+
+
+async def begin(caller: Caller, request: ResponseRequest) -> Exchange:
+    """Ask the agent or the model.
+
+    Raises:
+        InvalidRequestError: what the request names is not there, or two of its fields do not fit.
+        AgentError: nobody can be asked now.
+    """
+    is_agent = caller.is_agent(request.model)
+    _check(request)
+    caller.check_spending()
+    before = await _before(caller, request)
+    given = items.checked(request.input, before)
+    messages = items.messages_of([*before, *given], request.instructions)
+    if not any(message.role != "system" for message in messages):
+        raise InvalidRequestError("there is nothing to answer", param="input")
+    response_id = caller.new_id("resp")
+    stored = Stored(response=resource.begun(request, response_id), input=given, is_settled=False)
+    is_kept = request.store is not False
+    run_id = await _started(caller, request, messages) if is_agent and not request.tools else ""
+    if run_id:
+        stored = msgspec.structs.replace(stored, run_id=run_id)
+        if is_kept:
+            await store_of(caller).put(stored)
+        return Exchange(stored=stored, talk=agent_runs.talk_of(caller, run_id), is_kept=is_kept)
+    if request.background:
+        raise InvalidRequestError(
+            "only the agent, asked by a message, works in the background; a model's answer ends with its connection",
+            param="background",
+        )
+    asked = model_request(request, messages)
+    if is_agent:  # the client runs its own tools, and skills would take turns between
+        asked = with_instructions(asked, caller.supervisor.agent.settings.instructions)
+    return Exchange(stored=stored, talk=direct(caller, asked), is_kept=is_kept)
+
+
+def _check(request: ResponseRequest) -> None:
+    if request.conversation_id and request.previous_response_id:
+        raise InvalidRequestError(
+            "a response goes on from a conversation or from a response, not from both",
+            param="previous_response_id",
+        )
+    if request.background and request.store is False:
+        raise InvalidRequestError("what works in the background is stored: leave `store` out", param="store")
+    if request.background and request.stream:
+        raise InvalidRequestError(
+            "a response is streamed or works in the background, not both; a stream's run goes on without its client",
+            param="stream",
+        )
+
+
+async def _started(caller: Caller, request: ResponseRequest, messages: list[Message]) -> str:
+    """The run that answers; empty: the conversation does not end with what a person said."""
+    constraint = constraint_of(request)
+    schema = constraint.schema if isinstance(constraint, JsonSchema) else None
+    asked = agent_runs.question(messages, answer_schema=schema, session_id=request.conversation_id)
+    return "" if asked is None else await agent_runs.start(caller, asked)
+
+
+async def _before(caller: Caller, request: ResponseRequest) -> list[Item]:
+    """What was said before the input, the oldest first."""
+    if request.conversation_id:
+        return await conversation_items(caller, request.conversation_id)
+    found: list[list[Item]] = []
+    store, response_id = store_of(caller), request.previous_response_id
+    while response_id:
+        stored = await store.get(response_id)
+        if stored is None:
+            raise InvalidRequestError(
+                f"there is no response {response_id!r} to go on from", param="previous_response_id"
+            )
+        stored = await settled(caller, stored)
+        if not stored.is_settled:
+            raise InvalidRequestError(
+                f"response {response_id!r} is still under way", param="previous_response_id"
+            )
+        found.append([*stored.input, *stored.response.output])
+        response_id = stored.response.previous_response_id
+    return [item for part in reversed(found) for item in part]
+
+
+async def conversation_items(caller: Caller, conversation_id: str) -> list[Item]:
+    """The items of a conversation, the oldest first, with what its runs have said since.
+
+    Raises:
+        NotFoundError: there is no such conversation.
+    """
+    store = store_of(caller)
+    if await store.conversation(conversation_id) is None:
+        raise NotFoundError(f"there is no conversation {conversation_id!r}")
+    for stored in await store.unsettled(conversation_id):
+        await settled(caller, stored)
+    return await store.items(conversation_id)
+
+
+async def spoken(caller: Caller, exchange: Exchange) -> AsyncGenerator[Event | Waiting]:
+    """The events of a response; it is kept before the last one is told. What fails in the middle is an event."""
+    writer = ResponseWriter(exchange.stored.response)
+    last: list[Event] = []
+    try:
+        async with aclosing(exchange.talk) as talk:
+            for event in writer.begin():
+                yield event
+            async for said in talk:
+                if isinstance(said, Waiting):
+                    yield said
+                    continue
+                last = list(writer.say(said))
+                if writer.response.status == "in_progress":
+                    for event in last:
+                        yield event
+    except AgentError as error:
+        last = writer.fail(error)
+    await keep(caller, exchange, writer.response)
+    for event in last:
+        yield event
+
+
+async def answered(caller: Caller, exchange: Exchange) -> Response:
+    """The whole response.
+
+    Raises:
+        AgentError: nobody answered; what was kept says so too.
+    """
+    writer = ResponseWriter(exchange.stored.response)
+    try:
+        async with aclosing(exchange.talk) as talk:
+            async for said in talk:
+                for _ in writer.say(said):
+                    pass
+    except AgentError as error:
+        writer.fail(error)
+        if exchange.stored.run_id:
+            await keep(caller, exchange, writer.response)
+        raise
+    await keep(caller, exchange, writer.response)
+    return writer.response
+
+
+async def keep(caller: Caller, exchange: Exchange, response: Response) -> None:
+    """Keep how a response ended, where it was to be kept."""
+    if exchange.is_kept and response.status != "in_progress":
+        stored = msgspec.structs.replace(exchange.stored, response=response, is_settled=True)
+        await store_of(caller).put(stored)
+
+
+async def settled(caller: Caller, stored: Stored) -> Stored:
+    """The response with what its run has said; as it is while the run is under way, or where nobody drives it now."""
+    if stored.is_settled or not stored.run_id:
+        return stored
+    view = await caller.supervisor.view(stored.run_id)
+    if view.phase is Phase.CANCELLED:
+        response = msgspec.structs.replace(stored.response, status="cancelled")
+    elif view.status in {"running", "interrupted"}:
+        return stored
+    else:
+        exchange = Exchange(stored=stored, talk=agent_runs.talk_of(caller, stored.run_id), is_kept=False)
+        try:
+            response = await answered(caller, exchange)
+        except AgentError as error:
+            response = resource.failed(stored.response, [], str(error))
+    done = msgspec.structs.replace(stored, response=response, is_settled=True)
+    await store_of(caller).put(done)
+    return done
+
+
+async def found(caller: Caller, response_id: str) -> Stored:
+    """A response that was kept.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    stored = await store_of(caller).get(response_id)
+    if stored is None:
+        raise NotFoundError(f"there is no response {response_id!r}")
+    return await settled(caller, stored)
+
+
+async def cancelled(caller: Caller, stored: Stored) -> Stored:
+    """The response after its run was cancelled; one that is over stays as it is.
+
+    Raises:
+        InvalidRequestError: it does not work in the background.
+    """
+    if not stored.response.background:
+        raise InvalidRequestError(
+            "only a response that works in the background is cancelled", param="response_id"
+        )
+    if stored.is_settled:
+        return stored
+    by = f"key {caller.principal.key.key_id}"
+    command = ev.RunCancelled(at=caller.supervisor.agent.runner.now(), by=by)
+    await caller.supervisor.command(stored.run_id, command)
+    return await settled(caller, stored)
