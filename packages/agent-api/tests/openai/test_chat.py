@@ -39,7 +39,7 @@ async def test_models_are_listed_and_shown(serving):
     async with serving([answer("x")]) as (client, _):
         listed = (await client.get("/v1/models")).json()
         assert listed["object"] == "list"
-        assert [one["id"] for one in listed["data"]] == [AGENT, MODEL]
+        assert [one["id"] for one in listed["data"]] == [AGENT, MODEL, "static:minilm-256-1"]
         assert (await client.get(f"/v1/models/{MODEL}")).json() == listed["data"][1]
         missing = await client.get("/v1/models/some/other")
         assert missing.status_code == 404

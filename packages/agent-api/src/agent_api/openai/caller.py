@@ -14,6 +14,8 @@ from agent_core.ports import ChatModel
 
 AGENT = "agent"
 """The model name of the agent."""
+EMBEDDER = "static:minilm-256-1"
+"""The model name of the embedded embedder: its own, so that vectors of two tables are told apart."""
 
 
 class ModelNotFoundError(NotFoundError):

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from agent_api.access.scopes import Scope
-from agent_api.openai.caller import Caller, ModelNotFoundError
+from agent_api.openai.caller import EMBEDDER, Caller, ModelNotFoundError
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
 async def models(
     caller: NamedDependency[Caller],
 ) -> Models:
-    """The agent first, then the model that it asks."""
+    """The agent, the model that it asks, and the embedder."""
     return Models(data=_all(caller))
 
 
@@ -52,4 +52,5 @@ async def model(
 
 def _all(caller: Caller) -> tuple[Model, ...]:
     agent, name = caller.chat_names
-    return (Model(id=agent, owned_by="agentd"), Model(id=name, owned_by=name.partition(":")[0]))
+    owners = {agent: "agentd", name: name.partition(":")[0], EMBEDDER: "agentd"}
+    return tuple(Model(id=one, owned_by=owner) for one, owner in owners.items())
