@@ -10,6 +10,7 @@ import pytest
 from agent_api.app import create_app
 from agent_api.composition import Agent, Machine, Skills
 from agent_api.daemon import Daemon, open_daemon
+from agent_api.knowledge import KnowledgeBases
 from agent_api.settings import Settings
 from agent_core.runner import Runner
 from agent_core.testing import InMemoryJournal, NoMemory, ScriptedModel, ScriptedTools, tool
@@ -38,6 +39,7 @@ def make_agent(tmp_path: Path) -> MakeAgent:
             model=model,
             skills=Skills(registry=registry, runner=SkillRunner(registry), plugins=()),
             runner=Runner(model=model, tools=tools, memory=NoMemory(), journal=journal),
+            knowledge=KnowledgeBases(tmp_path),
         )
 
     return make

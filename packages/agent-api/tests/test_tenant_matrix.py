@@ -17,6 +17,8 @@ BODIES = {
     "/api/v1/runs/{run_id}/fork": {"at_seq": 1},
     "/api/v1/runs/{run_id}/decisions": {"tool_call_id": "q", "decision": "reply", "text": "x"},
     "/api/v1/keys": {},
+    "/api/v1/knowledge": {"name": "plant", "documents": [{"source": "a.md", "text": "x"}]},
+    "/api/v1/knowledge/search": {"query": "x"},
     "/v1/conversations/{conversation_id}": {"metadata": {}},
     "/v1/conversations/{conversation_id}/items": {"items": []},
     "/api/v1/keys/{key_id}/rotate": {},
@@ -55,7 +57,9 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
         other_text = keys.create(now=0.0, tenant="other", scopes=other_scopes)[1]
 
         async def ask(method, path, text, run_id, key_id):
-            ours = dict.fromkeys(("model", "response_id", "conversation_id", "item_id"), run_id)
+            ours = dict.fromkeys(
+                ("model", "response_id", "conversation_id", "item_id", "name", "ingest_id"), run_id
+            )
             real = path.format(run_id=run_id, other_id=run_id, key_id=key_id, path="openapi.json", **ours)
             assert "{" not in real, f"the matrix does not know what to put into {path}"
             return await client.request(

@@ -20,6 +20,7 @@ from agent_api.problems import Problem, problem, problem_of
 from agent_api.routes.events import events, socket
 from agent_api.routes.health import health
 from agent_api.routes.keys import KeysController
+from agent_api.routes.knowledge import KnowledgeController
 from agent_api.routes.looking import audit, models, skills, usage
 from agent_api.routes.operations import metrics, ready
 from agent_api.routes.runs import RunsController
@@ -38,6 +39,7 @@ ROUTES = (
     events,
     socket,
     KeysController,
+    KnowledgeController,
     skills,
     models,
     usage,

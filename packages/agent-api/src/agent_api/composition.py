@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from agent_api.errors import SettingsError
+from agent_api.knowledge import KnowledgeBases
 from agent_api.settings import Settings
 from agent_core.errors import ModelError
 from agent_core.ports import ChatModel, Journal, Observer
@@ -63,6 +64,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     model: ChatModel
     skills: Skills
     runner: Runner
+    knowledge: KnowledgeBases
 
 
 def models_path(settings: Settings) -> Path:
@@ -178,8 +180,9 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
         AgentError: the workspace is no folder, or the journal cannot be opened.
     """
     settings = msgspec.structs.replace(machine.settings, data_dir=str(data_path), workspace=workspace)
+    knowledge = KnowledgeBases(data_path, roots=(Path(workspace),) if workspace else ())
     skills = open_skills(settings, machine.levels)
-    async with aclosing(skills.runner), open_journal(settings) as journal:
+    async with aclosing(knowledge), aclosing(skills.runner), open_journal(settings) as journal:
         runner = Runner(
             model=machine.model,
             tools=skills.runner,
@@ -197,6 +200,7 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
             model=machine.model,
             skills=skills,
             runner=runner,
+            knowledge=knowledge,
         )
 
 

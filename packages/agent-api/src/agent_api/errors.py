@@ -7,6 +7,7 @@ AgentError
     ├── InvalidRequestError     a request to the OpenAI-compatible API asks for what cannot be
     ├── RunBusyError            another process drives this run
     ├── TooManyRunsError        the daemon drives as many runs as it may
+    ├── TooManyIngestsError     as many documents are being read for a tenant as may be
     ├── KeyRefusedError         no API key, or none that opens anything
     ├── ScopeMissingError       the key is not allowed to do this
     ├── RateLimitedError        the key has asked too often, or spent what it may
@@ -54,6 +55,16 @@ class TooManyRunsError(ApiError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} runs are being driven already (setting max_runs); try again in a moment")
+        self.limit = limit
+
+
+class TooManyIngestsError(ApiError):
+    """As many ingests of a tenant are under way as may be."""
+
+    retryable = True
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} ingests are under way already; try again when one is over")
         self.limit = limit
 
 

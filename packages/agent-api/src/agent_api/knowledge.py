@@ -49,7 +49,7 @@ class KnowledgeBases:
         """
         self.folder = data_path / "knowledge"
         self._kinds = self.folder / "kinds"
-        self._roots = roots
+        self._roots = tuple(root.resolve() for root in roots)
         self._domains: dict[str, Domain] = {}
         self._opened: LanceKnowledgeBase | None = None
         self._opening = anyio.Lock()

@@ -16,6 +16,7 @@ from agent_api.errors import (
     RunBusyError,
     ScopeMissingError,
     SettingsError,
+    TooManyIngestsError,
     TooManyRunsError,
 )
 from agent_api.exit_codes import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_UNREACHABLE, EXIT_USAGE
@@ -46,6 +47,7 @@ OUTCOMES: dict[type[AgentError], Outcome] = {
     NotFoundError: Outcome("not-found", HTTPStatus.NOT_FOUND, EXIT_NOT_FOUND),
     InvalidRequestError: Outcome("invalid-request", HTTPStatus.BAD_REQUEST, EXIT_USAGE),
     RunBusyError: Outcome("run-busy", HTTPStatus.CONFLICT, EXIT_FAILED),
+    TooManyIngestsError: Outcome("too-many-ingests", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_FAILED),
     TooManyRunsError: Outcome("too-many-runs", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_FAILED),
     KeyRefusedError: Outcome("key-refused", HTTPStatus.UNAUTHORIZED, EXIT_USAGE),
     ScopeMissingError: Outcome("scope-missing", HTTPStatus.FORBIDDEN, EXIT_USAGE),

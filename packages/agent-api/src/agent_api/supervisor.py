@@ -7,6 +7,7 @@ from anyio.abc import TaskGroup
 
 from agent_api.composition import Agent
 from agent_api.errors import RunBusyError, TooManyRunsError
+from agent_api.ingests import Ingests
 from agent_api.ownership import is_owned, owning
 from agent_api.streaming import Broadcast
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
@@ -50,6 +51,7 @@ class Supervisor:
         self.capacity = capacity or Capacity(agent.settings.max_runs)
         self._observers = observers
         self.broadcast = Broadcast()
+        self.ingests = Ingests(agent.knowledge, tasks)
         self._tasks = tasks
         self._driven: set[str] = set()
         self._trouble: dict[str, str] = {}
