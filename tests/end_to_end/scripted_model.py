@@ -13,7 +13,7 @@ import time
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
 USAGE = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
-STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
 
 seen: list[dict[str, object]] = []
 
@@ -26,7 +26,7 @@ def text_of(message):
 def script_of(request):
     """What the last prompt asks for, less the calls that are done; and the prompt."""
     messages = request["messages"]
-    last = max(n for n, message in enumerate(messages) if message["role"] == "user")
+    last = max((n for n, message in enumerate(messages) if message["role"] == "user"), default=0)
     prompt = text_of(messages[last])
     script = {"calls": 0, "words": 5, "ms": 0} | {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", prompt)}
     script["calls"] -= sum(message["role"] == "tool" for message in messages[last:])

@@ -7,7 +7,6 @@ from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
 from litestar.types import Scope
 
 from agent_api import __version__
@@ -15,6 +14,7 @@ from agent_api.access.asgi import Application
 from agent_api.access.gate import Gate, Principal, may
 from agent_api.access.scopes import ANY_KEY
 from agent_api.daemon import Daemon
+from agent_api.description import Description
 from agent_api.openai.routes import openai_routes
 from agent_api.problems import Problem, problem, problem_of
 from agent_api.routes.events import events, socket
@@ -71,10 +71,12 @@ def create_app(daemon: Daemon) -> Gate:
         },
         exception_handlers={AgentError: _agent_problem, HTTPException: _http_problem, Exception: _fault},
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=OpenAPIConfig(
+        openapi_config=Description(
             title="agentd",
             version=__version__,
-            openapi_router=Router("/schema", route_handlers=[], opt={"scope": ANY_KEY}),
+            openapi_router=Router(
+                "/schema", route_handlers=[], opt={"scope": ANY_KEY}, include_in_schema=False
+            ),
         ),
         logging_config=None,  # the command line sets logging up
         debug=False,
