@@ -18,7 +18,7 @@ from pathlib import Path
 
 PEERS = {
     "chroma": ("chromadb==1.5.9",),
-    "faiss HNSW": ("faiss-cpu==1.14.1", "numpy"),
+    "faiss HNSW": ("faiss-cpu==1.15.1", "numpy"),
     "sqlite-vec": ("sqlite-vec==0.1.9", "apsw", "numpy"),
 }
 DIMENSIONS = 256
@@ -69,7 +69,7 @@ def chroma(rows):
     import chromadb
 
     client = chromadb.PersistentClient(tempfile.mkdtemp())
-    made = client.create_collection("c", metadata={"hnsw:space": "cosine"})
+    made = client.create_collection("vectors", metadata={"hnsw:space": "cosine"})
     for start in range(0, len(rows), 5_000):
         part = rows[start : start + 5_000]
         numbers = range(start, start + len(part))
