@@ -1,13 +1,15 @@
 """The composition root: every adapter is built here, once, in order, and closed in the reverse order."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent_api.errors import SettingsError
 from agent_api.knowledge import KnowledgeBases
+from agent_api.memory import Notes, open_memory
 from agent_api.settings import Settings
 from agent_core.errors import ModelError
 from agent_core.ports import ChatModel, Journal, Observer
@@ -18,7 +20,7 @@ from agent_gateway.client import HttpChatModel
 from agent_gateway.engines.llama_cpp import LlamaCppModel
 from agent_gateway.engines.local import LocalModel
 from agent_gateway.weights import OnProgress
-from agent_memory import SessionMemory, SqliteJournal
+from agent_memory import LongTermMemory, RecallingMemory, SessionMemory, SqliteJournal
 from agent_skills import (
     Levels,
     PluginIndex,
@@ -30,8 +32,11 @@ from agent_skills import (
     load_plugins,
     probe,
 )
-from agent_skills.builtin import BuiltinSettings, register_builtins
+from agent_skills.builtin import BuiltinParts, BuiltinSettings, MemoryPlugin, register_builtins
 from agent_skills.routing import SimilarityRouter
+
+if TYPE_CHECKING:
+    from agent_memory import TenantMemory
 
 
 class Skills(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +70,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     skills: Skills
     runner: Runner
     knowledge: KnowledgeBases
+    memory: "TenantMemory | None" = None
+    """What is kept beyond a session; None: the setting `long_term` is off."""
 
 
 def models_path(settings: Settings) -> Path:
@@ -83,8 +90,20 @@ async def open_journal(settings: Settings) -> AsyncGenerator[SqliteJournal]:
         yield journal
 
 
-def open_skills(settings: Settings, levels: Levels | None = None) -> Skills:
-    """The built-in skills, and those of installed plugins; `levels` is what `probe` found on this machine.
+def open_skills(
+    settings: Settings,
+    levels: Levels | None = None,
+    *,
+    knowledge: KnowledgeBases | None = None,
+    long_term: LongTermMemory | None = None,
+) -> Skills:
+    """The built-in skills, and those of installed plugins.
+
+    Args:
+        settings: The settings.
+        levels: What `probe` found on this machine.
+        knowledge: What `knowledge_search` searches, where the settings want it; else that of the data folder.
+        long_term: What `remember` and `recall` ask, where the settings want them; None: they can be listed alone.
 
     Raises:
         SettingsError: the workspace is no folder.
@@ -94,13 +113,23 @@ def open_skills(settings: Settings, levels: Levels | None = None) -> Skills:
         raise SettingsError(f"the workspace {workspace} is no folder; set another with --workspace")
     registry = SkillRegistry(missing=levels.missing if levels else None)
     builtin = msgspec.structs.replace(BuiltinSettings.in_folder(workspace), ask_person=settings.ask_person)
-    register_builtins(registry, builtin)
+    register_builtins(registry, builtin, parts=_parts(settings, knowledge, long_term))
     plugins: Sequence[PluginStatus] = ()
     if settings.plugins:
         index = PluginIndex(settings.data_path() / "plugins.json")
         plugins = load_plugins(registry, find_plugins(index=index), index=index)
     runner = SkillRunner(registry, router=SimilarityRouter, levels=levels)
     return Skills(registry=registry, runner=runner, plugins=plugins)
+
+
+def _parts(
+    settings: Settings, knowledge: KnowledgeBases | None, long_term: LongTermMemory | None
+) -> BuiltinParts:
+    notes = Notes(long_term)
+    return BuiltinParts(
+        knowledge=(knowledge or KnowledgeBases(settings.data_path())) if settings.knowledge else None,
+        memory=MemoryPlugin(notes.remember, notes.recall) if settings.long_term else None,
+    )
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,12 +210,17 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
     """
     settings = msgspec.structs.replace(machine.settings, data_dir=str(data_path), workspace=workspace)
     knowledge = KnowledgeBases(data_path, roots=(Path(workspace),) if workspace else ())
-    skills = open_skills(settings, machine.levels)
-    async with aclosing(knowledge), aclosing(skills.runner), open_journal(settings) as journal:
+    async with aclosing(knowledge), AsyncExitStack() as stack:
+        kept = await stack.enter_async_context(open_memory(data_path)) if settings.long_term else None
+        long_term = kept.long_term if kept else None
+        skills = open_skills(settings, machine.levels, knowledge=knowledge, long_term=long_term)
+        await stack.enter_async_context(aclosing(skills.runner))
+        journal = await stack.enter_async_context(open_journal(settings))
+        session = SessionMemory(journal, model=machine.model.profile.name)
         runner = Runner(
             model=machine.model,
             tools=skills.runner,
-            memory=SessionMemory(journal, model=machine.model.profile.name),
+            memory=RecallingMemory(session, long_term) if long_term else session,
             journal=journal,
             snapshots=journal,
             planning=settings.planning,
@@ -201,6 +235,7 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
             skills=skills,
             runner=runner,
             knowledge=knowledge,
+            memory=kept,
         )
 
 

@@ -42,6 +42,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether the model may ask people, and a run waits for the reply. Small models ask for no reason."""
     planning: bool = False
     """Whether a model may plan several calls at once. Small models cannot."""
+    knowledge: bool = False
+    """Whether the model may search the knowledge bases. Small models are confused by more tools."""
+    long_term: bool = False
+    """Whether what was said is recalled in later sessions, and the model may note and recall."""
     telemetry: bool = False
     """Whether runs are told to OpenTelemetry (extra `agent-api[otel]`), set up by its own `OTEL_*` variables."""
     plugins: bool = True

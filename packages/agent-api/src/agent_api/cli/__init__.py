@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from agent_api.cli import config, doctor, kb, keys, models, run, runs, serve, skills
+from agent_api.cli import config, doctor, kb, keys, memory, models, run, runs, serve, skills
 from agent_api.exit_codes import EXIT_INTERRUPTED, EXIT_OK
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(skills.app, name="skills")
 app.add_typer(kb.app, name="kb")
+app.add_typer(memory.app, name="memory")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config.app, name="config")
 

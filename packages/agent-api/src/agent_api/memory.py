@@ -1,0 +1,71 @@
+"""The long-term memory of one tenant: where it lies, and the functions behind the skills `remember` and `recall`."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent_core.errors import ConfigurationError
+from agent_core.ports import ToolContext
+from agent_memory import LongTermMemory
+
+if TYPE_CHECKING:
+    from agent_memory import TenantMemory
+
+_OWNER = "own"
+"""Tenants are kept apart by their data folders: in each there is one."""
+_NOTED = 0.8
+"""How important is what somebody asked to remember; what is merely said has 0.5."""
+
+
+def has_memory(data_path: Path) -> bool:
+    """Whether anything was ever kept there."""
+    from agent_memory import Tenants  # noqa: PLC0415  # numpy
+
+    return Tenants(data_path / "memory").folder(_OWNER).is_dir()
+
+
+@asynccontextmanager
+async def open_memory(data_path: Path) -> "AsyncGenerator[TenantMemory]":
+    """What is kept in a tenant's data folder, or a beginning.
+
+    Raises:
+        MemoryUnavailableError: a file cannot be opened.
+        EmbedderMismatchError: its vectors are of another embedder.
+    """
+    from agent_memory import StaticEmbedder, Tenants  # noqa: PLC0415  # numpy
+
+    tenants = Tenants(data_path / "memory", embedder=StaticEmbedder())
+    async with await tenants.open(_OWNER) as memory:
+        yield memory
+
+
+class Notes:
+    """What the skills ask for. None: nothing is open; the skills can be listed, and not called."""
+
+    def __init__(self, memory: LongTermMemory | None) -> None:
+        self._memory = memory
+
+    async def remember(self, text: str, context: ToolContext) -> None:
+        """Keep a text; the same call twice keeps it once."""
+        await self._opened().add(
+            text,
+            session_id=context.session_id,
+            speaker="note",
+            importance=_NOTED,
+            run_id=context.run_id,
+            key=context.idempotency_key,
+        )
+
+    async def recall(self, query: str, count: int, context: ToolContext) -> Sequence[str]:
+        """Facts first, then what was said or noted, best first; not what this very run says."""
+        memory = self._opened()
+        facts = [hit.text for hit in await memory.search_facts(query, k=count)]
+        found = await memory.search(query, k=2 * count)
+        said = [hit.text for hit in found if getattr(hit.item, "run_id", "") != context.run_id]
+        return list(dict.fromkeys((*facts, *said)))[:count]
+
+    def _opened(self) -> LongTermMemory:
+        if self._memory is None:
+            raise ConfigurationError("no long-term memory is open")
+        return self._memory
