@@ -19,6 +19,8 @@ BODIES = {
     "/api/v1/keys": {},
     "/api/v1/knowledge": {"name": "plant", "documents": [{"source": "a.md", "text": "x"}]},
     "/api/v1/knowledge/search": {"query": "x"},
+    "/api/v1/memory/search": {"query": "x"},
+    "/api/v1/memory/forget": {"subject": "x"},
     "/v1/conversations/{conversation_id}": {"metadata": {}},
     "/v1/conversations/{conversation_id}/items": {"items": []},
     "/api/v1/keys/{key_id}/rotate": {},

@@ -22,6 +22,7 @@ from agent_api.routes.health import health
 from agent_api.routes.keys import KeysController
 from agent_api.routes.knowledge import KnowledgeController
 from agent_api.routes.looking import audit, models, skills, usage
+from agent_api.routes.memory import MemoryController
 from agent_api.routes.operations import metrics, ready
 from agent_api.routes.runs import RunsController
 from agent_api.supervisor import Supervisor
@@ -40,6 +41,7 @@ ROUTES = (
     socket,
     KeysController,
     KnowledgeController,
+    MemoryController,
     skills,
     models,
     usage,
