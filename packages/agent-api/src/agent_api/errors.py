@@ -33,9 +33,10 @@ class NotFoundError(ApiError):
 class InvalidRequestError(ApiError):
     """A request to the OpenAI-compatible API asks for what cannot be; `param` is the field that says so."""
 
-    def __init__(self, message: str, *, param: str) -> None:
+    def __init__(self, message: str, *, param: str, code: str = "invalid_request") -> None:
         super().__init__(message)
         self.param = param
+        self.code = code
 
 
 class RunBusyError(ApiError):

@@ -18,7 +18,7 @@ def failure(error: AgentError, path: str) -> Problem:
     shown = problem_of(error, path)
     inner = cast("dict[str, object]", shown.body["error"])
     if isinstance(error, InvalidRequestError):
-        inner["param"] = error.param
+        inner |= {"param": error.param, "code": error.code}
     elif isinstance(error, ModelNotFoundError):
         inner |= {"param": "model", "code": "model_not_found"}
     elif isinstance(error, RateLimitedError):

@@ -1,7 +1,8 @@
 """A response from its request to its end: what was said before, who answers, what is kept."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 
 import msgspec
 
@@ -20,6 +21,8 @@ from agent_core.errors import AgentError
 from agent_core.messages import Message
 from agent_core.state import Phase
 
+NOTHING: Mapping[str, Stored] = MappingProxyType({})
+
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """One response under way: what it is so far, and what is being said."""
@@ -27,6 +30,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     stored: Stored
     talk: Talk
     is_kept: bool
+    before: Sequence[Item] = ()
+    """What was said before its input."""
 
 
 def store_of(caller: Caller) -> ResponseStore:
@@ -34,8 +39,8 @@ def store_of(caller: Caller) -> ResponseStore:
     return ResponseStore(caller.supervisor.agent.data_path)
 
 
-async def begin(caller: Caller, request: ResponseRequest) -> Exchange:
-    """Ask the agent or the model.
+async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored] = NOTHING) -> Exchange:
+    """Ask the agent or the model. `nearby` holds responses to go on from that were not to be stored.
 
     Raises:
         InvalidRequestError: what the request names is not there, or two of its fields do not fit.
@@ -44,7 +49,7 @@ async def begin(caller: Caller, request: ResponseRequest) -> Exchange:
     is_agent = caller.is_agent(request.model)
     _check(request)
     caller.check_spending()
-    before = await _before(caller, request)
+    before = await _before(caller, request, nearby)
     given = items.checked(request.input, before)
     messages = items.messages_of([*before, *given], request.instructions)
     if not any(message.role != "system" for message in messages):
@@ -57,7 +62,9 @@ async def begin(caller: Caller, request: ResponseRequest) -> Exchange:
         stored = msgspec.structs.replace(stored, run_id=run_id)
         if is_kept:
             await store_of(caller).put(stored)
-        return Exchange(stored=stored, talk=agent_runs.talk_of(caller, run_id), is_kept=is_kept)
+        return Exchange(
+            stored=stored, talk=agent_runs.talk_of(caller, run_id), is_kept=is_kept, before=before
+        )
     if request.background:
         raise InvalidRequestError(
             "only the agent, asked by a message, works in the background; a model's answer ends with its connection",
@@ -66,7 +73,7 @@ async def begin(caller: Caller, request: ResponseRequest) -> Exchange:
     asked = model_request(request, messages)
     if is_agent:  # the client runs its own tools, and skills would take turns between
         asked = with_instructions(asked, caller.supervisor.agent.settings.instructions)
-    return Exchange(stored=stored, talk=direct(caller, asked), is_kept=is_kept)
+    return Exchange(stored=stored, talk=direct(caller, asked), is_kept=is_kept, before=before)
 
 
 def _check(request: ResponseRequest) -> None:
@@ -92,17 +99,19 @@ async def _started(caller: Caller, request: ResponseRequest, messages: list[Mess
     return "" if asked is None else await agent_runs.start(caller, asked)
 
 
-async def _before(caller: Caller, request: ResponseRequest) -> list[Item]:
+async def _before(caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored]) -> list[Item]:
     """What was said before the input, the oldest first."""
     if request.conversation_id:
         return await conversation_items(caller, request.conversation_id)
     found: list[list[Item]] = []
     store, response_id = store_of(caller), request.previous_response_id
     while response_id:
-        stored = await store.get(response_id)
+        stored = nearby.get(response_id) or await store.get(response_id)
         if stored is None:
             raise InvalidRequestError(
-                f"there is no response {response_id!r} to go on from", param="previous_response_id"
+                f"there is no response {response_id!r} to go on from",
+                param="previous_response_id",
+                code="previous_response_not_found",
             )
         stored = await settled(caller, stored)
         if not stored.is_settled:

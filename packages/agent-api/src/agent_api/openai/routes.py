@@ -11,11 +11,20 @@ from agent_api.openai.embeddings_route import embeddings
 from agent_api.openai.failures import agent_failure, http_failure
 from agent_api.openai.models_route import model, models
 from agent_api.openai.responses_route import ResponsesController
+from agent_api.openai.responses_socket import responses_socket
 from agent_core.errors import AgentError
 
 openai_routes = Router(
     path="/",
-    route_handlers=[chat, models, model, embeddings, ResponsesController, ConversationsController],
+    route_handlers=[
+        chat,
+        models,
+        model,
+        embeddings,
+        ResponsesController,
+        responses_socket,
+        ConversationsController,
+    ],
     dependencies={"caller": Provide(provide_caller)},
     exception_handlers={AgentError: agent_failure, HTTPException: http_failure},
 )

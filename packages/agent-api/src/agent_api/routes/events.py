@@ -51,7 +51,7 @@ async def socket(
     after: Annotated[int, QueryParameter(ge=0)] = 0,
 ) -> None:
     """The same as JSON text messages, one an event or delta; what the client sends is not read."""
-    if not _same_origin(socket):
+    if not same_origin(socket):
         await socket.close(code=CLOSED_BY_ORIGIN, reason="another origin")
         return
     try:
@@ -68,7 +68,7 @@ async def socket(
     await socket.close()
 
 
-def _same_origin(socket: WebSocket[Any, Any, State]) -> bool:
+def same_origin(socket: WebSocket[Any, Any, State]) -> bool:
     """A browser says where a page came from: only our own pages may open a socket. Other clients say nothing."""
     origin = socket.headers.get("origin")
     return origin is None or origin.partition("://")[2] == socket.headers.get("host")
