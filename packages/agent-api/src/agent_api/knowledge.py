@@ -5,6 +5,7 @@ is like is kept in a file of its own. Knows no route and no terminal.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,6 +186,8 @@ class KnowledgeBases:
         self._reload()
         async with self._opening:
             if self._opened is None:
+                # Seconds on a busy machine: others must not wait for it.
+                await anyio.to_thread.run_sync(import_module, "agent_memory.knowledge.lance")
                 from agent_memory import LanceKnowledgeBase  # noqa: PLC0415  # heavy
 
                 self._opened = await LanceKnowledgeBase.open(
