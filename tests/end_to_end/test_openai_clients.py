@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = Path(__file__).parent / "clients"
+OPENAI_NODE = "openai@6.49.0"
 QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "DO_NOT_TRACK": "1"}
 
 
@@ -55,3 +56,21 @@ async def test_a_client_works_unchanged(agentd, script, requirements):
     done = await asyncio.to_thread(run, script, requirements, daemon.address, daemon.key)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line for line in done.stdout.splitlines() if line in checks] == checks
+
+
+@pytest.mark.slow
+def test_a_client_for_node_works_unchanged(agentd, tmp_path):
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("there is no Node.js")
+    script = tmp_path / "openai_node.mjs"
+    script.write_text((CLIENTS / script.name).read_text())
+    install = [npm, "install", "--silent", "--no-audit", "--no-fund", OPENAI_NODE]
+    if subprocess.run(install, cwd=tmp_path, capture_output=True, check=False).returncode:
+        pytest.skip(f"{OPENAI_NODE} cannot be installed here")
+    checks = re.findall(r"^  async (\w+)\(\)", script.read_text(), re.MULTILINE)
+    daemon = agentd()
+    command = [node, str(script), daemon.address, daemon.key]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == checks
