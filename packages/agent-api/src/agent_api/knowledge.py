@@ -4,6 +4,7 @@ A name is a domain of agent-memory. Eight are there; any other is made like one 
 is like is kept in a file of its own. Knows no route and no terminal.
 """
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -207,7 +208,7 @@ class KnowledgeBases:
         words = name.replace("_", " ").capitalize()
         domain = msgspec.structs.replace(model, name=name, description=f"{words}.")
         self._kinds.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = self._kinds / f"{name}.part"
+        part = self._kinds / f"{name}.{secrets.token_hex(4)}.part"  # another process may be making it too
         part.write_bytes(msgspec.json.encode(domain))
         part.replace(self._kinds / f"{name}.json")
         self._domains[name] = domain
