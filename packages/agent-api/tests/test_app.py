@@ -125,6 +125,44 @@ async def test_a_model_that_is_away_interrupts_the_run_and_the_next_start_resume
         assert await supervisor.resume_unfinished() == 0
 
 
+async def test_a_model_that_is_away_for_a_moment_costs_nobody_a_click(make_agent):
+    serving = Serving(
+        make_agent([ModelUnavailableError("away"), ModelUnavailableError("away"), answer("here")])
+    )
+    async with serving as (client, supervisor):
+        supervisor._retry_after_s = (0.01, 0.01)
+        run_id = (await client.post("/api/v1/runs", json={"prompt": "hello"})).json()["run_id"]
+        with anyio.fail_after(10):
+            while (run := (await client.get(f"/api/v1/runs/{run_id}")).json())["status"] != "done":
+                await anyio.sleep(0.01)
+        assert run["answer"] == "here"
+
+
+async def test_one_that_stays_away_is_not_asked_for_ever(make_agent):
+    agent = make_agent([ModelUnavailableError("away")])
+    async with Serving(agent) as (client, supervisor):
+        supervisor._retry_after_s = (0.01, 0.01)
+        run_id = (await client.post("/api/v1/runs", json={"prompt": "hello"})).json()["run_id"]
+        with anyio.fail_after(10):
+            while len(agent.model.requests) < 3:
+                await anyio.sleep(0.01)
+        await anyio.sleep(0.1)
+        assert len(agent.model.requests) == 3
+        assert (await finished(client, run_id))["status"] == "interrupted"
+
+
+async def test_all_unfinished_runs_are_resumed_as_places_become_free(make_agent):
+    agent = make_agent([answer("done")], max_runs=2)
+    run_ids = [await agent.runner.start("hello") for _ in range(7)]
+    async with Serving(agent) as (client, supervisor):
+        assert await supervisor.resume_unfinished() == 7
+        with anyio.fail_after(10):
+            for run_id in run_ids:
+                while (await client.get(f"/api/v1/runs/{run_id}")).json()["status"] != "done":
+                    await anyio.sleep(0.01)
+        assert supervisor.capacity.taken == 0
+
+
 async def test_a_call_that_waits_for_a_person_is_shown(make_agent):
     async with Serving(make_agent([call("wipe"), answer("done")])) as (client, supervisor):
         run_id = (await client.post("/api/v1/runs", json={"prompt": "wipe it"})).json()["run_id"]

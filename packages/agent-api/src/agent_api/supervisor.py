@@ -1,8 +1,11 @@
 """The daemon's runs: started, driven and resumed here. A run belongs to the daemon, never to a connection."""
 
 import logging
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
+import anyio
 from anyio.abc import TaskGroup
 
 from agent_api.composition import Agent
@@ -19,6 +22,8 @@ from agent_core.state import Phase, RunState
 logger = logging.getLogger("agentd")
 
 RESUME_AT_MOST = 1_000
+RETRY_AFTER_S = (5.0, 15.0, 60.0, 300.0)
+"""When a run is taken up again whose model or journal could not be used; after that it waits for somebody."""
 LIST_AT_MOST = 10_000
 """How far back lists go."""
 
@@ -29,11 +34,23 @@ class Capacity:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.taken = 0
+        self.waiting: deque[Callable[[], None]] = deque()
+        """What is begun, one after the other, as places become free."""
 
     @property
     def is_used_up(self) -> bool:
         """Whether no more can be taken on."""
         return self.taken >= self.limit
+
+    def take(self) -> None:
+        """Take a place."""
+        self.taken += 1
+
+    def release(self) -> None:
+        """Give a place back, to who waits longest."""
+        self.taken -= 1
+        if self.waiting and not self.is_used_up:
+            self.waiting.popleft()()
 
 
 class Supervisor:
@@ -46,8 +63,11 @@ class Supervisor:
         *,
         capacity: Capacity | None = None,
         observers: Sequence[Observer] = (),
+        retry_after_s: Sequence[float] = RETRY_AFTER_S,
     ) -> None:
         self.agent = agent
+        self._retry_after_s = retry_after_s
+        self._retries: Counter[str] = Counter()
         self.capacity = capacity or Capacity(agent.settings.max_runs)
         self._observers = observers
         self.broadcast = Broadcast()
@@ -151,11 +171,9 @@ class Supervisor:
         resumed = 0
         async for state in self._unfinished():
             if self.capacity.is_used_up:
-                logger.warning(
-                    "more runs are unfinished than max_runs allows; the rest waits for the next start"
-                )
-                break
-            self._spawn(state.run_id)
+                self.capacity.waiting.append(partial(self._spawn, state.run_id))
+            else:
+                self._spawn(state.run_id)
             resumed += 1
         return resumed
 
@@ -168,7 +186,7 @@ class Supervisor:
 
     def _spawn(self, run_id: str) -> None:
         self._driven.add(run_id)
-        self.capacity.taken += 1
+        self.capacity.take()
         self._trouble.pop(run_id, None)
         self._tasks.start_soon(self._drive, run_id)
 
@@ -176,19 +194,36 @@ class Supervisor:
         try:
             with owning(self.agent.data_path, run_id):
                 state = await self.agent.runner.drive(run_id, observers=(self.broadcast, *self._observers))
+            self._retries.pop(run_id, None)
             logger.info("run %s rests in %s", run_id, state.phase.value)
         except RunBusyError:
             logger.info("run %s is driven by another process", run_id)
         except AgentError as error:
             self._trouble[run_id] = str(error)
             logger.warning("run %s is interrupted: %s", run_id, error)
+            if error.retryable:
+                self._tasks.start_soon(self._drive_again, run_id)
         except Exception as error:  # a fault of one run must not end the others
             self._trouble[run_id] = f"{type(error).__name__}: {error}"
             logger.exception("run %s is interrupted by a fault", run_id)
         finally:
             self._driven.discard(run_id)
-            self.capacity.taken -= 1
             self.broadcast.release(run_id)
+            self.capacity.release()
+
+    async def _drive_again(self, run_id: str) -> None:
+        """Take a run up after a while, if nobody has; each time later, and not for ever."""
+        if self._retries[run_id] >= len(self._retry_after_s):
+            self._retries.pop(run_id)
+            return
+        after_s = self._retry_after_s[self._retries[run_id]]
+        self._retries[run_id] += 1
+        await anyio.sleep(after_s)
+        try:
+            self._go_on(await self.agent.runner.load(run_id))
+        except AgentError as error:  # no place is free, or the journal is still away
+            logger.info("run %s is not taken up yet: %s", run_id, error)
+            self._tasks.start_soon(self._drive_again, run_id)
 
     def is_driven_here(self, run_id: str) -> bool:
         """Whether this process drives the run at this moment."""

@@ -185,7 +185,8 @@ def from_judgement(
     of calls that may not be repeated: that is for a person to say.
     """
     back = [call for call in planning.unjudged(state.calls) if not call.vouched]
-    meant = [call for call in back if _id(call) in judgement.tool_call_ids] or back
+    named = judgement.tool_call_ids  # what is said of calls that are not judged now changes nothing
+    meant = [call for call in back if _id(call) in named] if named else back
     ids = tuple(_id(call) for call in meant)
     reason = judgement.reason or "The result was rejected."
     if judgement.finding is Finding.ACCEPT or not meant:

@@ -24,7 +24,7 @@ async def direct(caller: Caller, request: ModelRequest) -> Talk:
     if capacity.is_used_up:
         raise TooManyRunsError(capacity.limit)
     context = CallContext(tenant=key.tenant, key_id=key.key_id)
-    capacity.taken += 1
+    capacity.take()
     deltas, usage = 0, None
     try:
         async with aclosing(caller.model.stream(replace(request, context=context))) as stream:
@@ -38,7 +38,7 @@ async def direct(caller: Caller, request: ModelRequest) -> Talk:
                 if not isinstance(item, ToolCallDelta):  # the whole call comes with the turn
                     yield item
     finally:
-        capacity.taken -= 1
+        capacity.release()
         if usage is not None or deltas:  # who goes away in the middle pays for about what was said
             caller.spend(usage or Usage(output_tokens=deltas))
     name = caller.model.profile.name

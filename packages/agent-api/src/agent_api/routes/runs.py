@@ -1,6 +1,7 @@
 """`/api/v1/runs`: start runs, look at them, take them up again, cancel, fork and compare them, decide for a person."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, cast
 
@@ -35,9 +36,7 @@ class RunsController(Controller):
         daemon: NamedDependency[Daemon],
     ) -> RunView:
         """Journal a run and drive it in the background; follow it at `/events`."""
-        daemon.book.check(principal.key, time.time())
-        pay = partial(daemon.book.own, tenant=principal.tenant, key_id=principal.key.key_id)
-        return await supervisor.submit(data, on_started=pay)
+        return await supervisor.submit(data, on_started=_paid_by(principal, daemon))
 
     @get(opt={"scope": Scope.RUNS_READ}, summary="List runs")
     async def page(
@@ -98,9 +97,7 @@ class RunsController(Controller):
         daemon: NamedDependency[Daemon],
     ) -> RunView:
         """A new run that begins with the first events of another, driven in the background."""
-        daemon.book.check(principal.key, time.time())
-        pay = partial(daemon.book.own, tenant=principal.tenant, key_id=principal.key.key_id)
-        return await supervisor.fork(run_id, data, on_started=pay)
+        return await supervisor.fork(run_id, data, on_started=_paid_by(principal, daemon))
 
     @get("/{run_id:str}/diff/{other_id:str}", opt={"scope": Scope.RUNS_READ}, summary="Compare two runs")
     async def diff(
@@ -128,6 +125,16 @@ class RunsController(Controller):
         return await supervisor.command(
             run_id, _command(data, supervisor.agent.runner.now(), _who(principal))
         )
+
+
+def _paid_by(principal: Principal, daemon: Daemon) -> Callable[[str], None]:
+    """Has the key pay for a run, as soon as its id is known.
+
+    Raises:
+        RateLimitedError: the key has spent what it may.
+    """
+    daemon.book.check(principal.key, time.time())
+    return partial(daemon.book.own, tenant=principal.tenant, key_id=principal.key.key_id)
 
 
 def _who(principal: Principal) -> str:
