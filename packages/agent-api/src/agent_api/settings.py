@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from dotenv import dotenv_values
@@ -46,6 +47,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether the model may search the knowledge bases. Small models are confused by more tools."""
     long_term: bool = False
     """Whether what was said is recalled in later sessions, and the model may note and recall."""
+    log_level: str = "info"
+    """The least that the daemon logs: debug, info, warning or error."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, else a JSON object a line."""
     telemetry: bool = False
     """Whether runs are told to OpenTelemetry (extra `agent-api[otel]`), set up by its own `OTEL_*` variables."""
     plugins: bool = True

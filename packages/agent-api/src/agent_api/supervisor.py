@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 import anyio
+import structlog
 from anyio.abc import TaskGroup
 
 from agent_api.composition import Agent
@@ -191,6 +192,7 @@ class Supervisor:
         self._tasks.start_soon(self._drive, run_id)
 
     async def _drive(self, run_id: str) -> None:
+        structlog.contextvars.bind_contextvars(run_id=run_id)  # for this task, which ends with the drive
         try:
             with owning(self.agent.data_path, run_id):
                 state = await self.agent.runner.drive(run_id, observers=(self.broadcast, *self._observers))

@@ -4,11 +4,14 @@ It is the outermost layer, so nothing of the application runs for somebody witho
 `opt["scope"]`; the guard refuses one that names none, so a route that was forgotten is closed, not open.
 """
 
+import logging
+import re
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import structlog
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
@@ -24,12 +27,18 @@ from agent_api.metrics import Metrics
 from agent_api.problems import problem_of
 from agent_core.system import SystemIds
 
+logger = logging.getLogger("agentd")
+
 OPEN_PATHS = frozenset({"/health"})
 """Answered without a key. Nothing else is."""
 _QUIET = frozenset({"GET", "HEAD"})
 """Reading is not audited, being refused is."""
 _CLOSED_BY_KEY = 4401
 """The code of a WebSocket that is closed for want of a key (4000 to 4999 are the application's own, RFC 6455)."""
+
+
+_REQUEST_ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
+"""What a client may call its request; anything else gets a name of ours, as it would be in logs."""
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +79,12 @@ class Gate:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN_PATHS):
             await self._app(scope, receive, send)
             return
-        request_id, now = self._ids.new("request"), time.time()
+        request_id = _given_id(scope) or self._ids.new("request")
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            await self._let_in(scope, receive, send, request_id)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        now = time.time()
         try:
             key = self._keys.find(_key_text(scope), now)
         except KeyRefusedError as error:
@@ -107,6 +121,7 @@ class Gate:
                     self._note(scope, key, request_id, status)
                 route = scope.get("path_template") or "(none)"
                 self._metrics.request(route, scope["method"], status, time.perf_counter() - began)
+                logger.debug("%s %s is answered with %s", scope["method"], scope["path"], status)
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             elif message["type"] == "websocket.accept":
                 self._note(scope, key, request_id, 101)
@@ -137,6 +152,14 @@ def _key_text(scope: Scope) -> str:
             return value[7:].strip().decode("latin-1")
         if name == b"x-api-key":
             return value.strip().decode("latin-1")
+    return ""
+
+
+def _given_id(scope: Scope) -> str:
+    """The name that the client gave to its request, if it is one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return bytes(value).decode() if _REQUEST_ID.fullmatch(value) else ""
     return ""
 
 

@@ -1,7 +1,5 @@
 """`agent serve`, also installed as `agentd`: the daemon."""
 
-import logging
-import sys
 from typing import Annotated
 
 import typer
@@ -27,6 +25,7 @@ def serve(
     """Run the daemon: POST /api/v1/runs starts a run. Every request needs a key: see `agent keys`."""
     import anyio
 
+    from agent_api.logs import set_up_logs
     from agent_api.serving import serve as serve_forever
     from agent_api.settings import load
 
@@ -41,7 +40,7 @@ def serve(
             "data_dir": data_dir,
         }
     )
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logs(level=settings.log_level, form=settings.log_format, secrets=(settings.api_key,))
 
     async def until_stopped() -> None:
         await serve_forever(settings, on_listening=_tell)
