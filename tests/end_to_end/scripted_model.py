@@ -1,7 +1,8 @@
 """An OpenAI-compatible server in a process of its own, whose answer is in the prompt: `calls=2 words=30 ms=20`.
 
-That is: call the calculator twice, then say 30 words with 20 ms before each. It prints its port, answers for ever, and tells at
-`/seen` what became of every request: how many words it said, and when (`time.monotonic()`) its client went away.
+That is: call the calculator twice (or the first tool, where it is not offered), then say 30 words with 20 ms before each. It
+prints its port, answers for ever, and tells at `/seen` what became of every request: how many words it said, and when
+(`time.monotonic()`) its client went away.
 """
 
 import asyncio
@@ -30,6 +31,8 @@ def script_of(request):
     prompt = text_of(messages[last])
     script = {"calls": 0, "words": 5, "ms": 0} | {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", prompt)}
     script["calls"] -= sum(message["role"] == "tool" for message in messages[last:])
+    offered = [tool["function"]["name"] for tool in request.get("tools") or ()]
+    script["tool"] = "calculator" if "calculator" in offered or not offered else offered[0]
     return script, prompt
 
 
@@ -42,7 +45,7 @@ async def speak(writer, script, record):
     writer.write(STREAM)
     if script["calls"] > 0:
         await asyncio.sleep(script["ms"] / 1000)
-        function = {"name": "calculator", "arguments": json.dumps({"expression": f"{script['calls']}+1"})}
+        function = {"name": script["tool"], "arguments": json.dumps({"expression": f"{script['calls']}+1"})}
         call = {"index": 0, "id": f"call_{script['calls']}", "type": "function", "function": function}
         writer.write(event({"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}))
     else:

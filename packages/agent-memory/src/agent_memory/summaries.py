@@ -30,17 +30,21 @@ class ModelSummary:
         Raises:
             ModelError: the model cannot be asked, or refuses.
         """
-        text = "\n".join(_line(message) for turn in turns for message in turn)
-        request = ModelRequest(
-            messages=(system(_INSTRUCTIONS), user(text[-_MAX_CHARS:])),
-            tool_choice="none",
-            max_output_tokens=max_tokens,
-            temperature=0.0,
-        )
-        async for item in self._model.stream(request):
+        async for item in self._model.stream(summary_request(turns, max_tokens)):
             if isinstance(item, Completion):
                 return item.message.text.strip()
         return ""
+
+
+def summary_request(turns: Sequence[Turn], max_tokens: int, *, max_chars: int = _MAX_CHARS) -> ModelRequest:
+    """The question to a model; of more than `max_chars` characters the last are shown."""
+    text = "\n".join(_line(message) for turn in turns for message in turn)
+    return ModelRequest(
+        messages=(system(_INSTRUCTIONS), user(text[-max_chars:])),
+        tool_choice="none",
+        max_output_tokens=max_tokens,
+        temperature=0.0,
+    )
 
 
 def _line(message: Message) -> str:

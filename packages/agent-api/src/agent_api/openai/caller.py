@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from agent_api.access.gate import Principal
 from agent_api.daemon import Daemon
 from agent_api.errors import NotFoundError
+from agent_api.openai.sealing import TenantSeal
 from agent_api.supervisor import Supervisor
 from agent_core.messages import Usage
 from agent_core.ports import ChatModel
@@ -50,6 +51,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def chat_names(self) -> tuple[str, str]:
         """The names that a chat may be asked of."""
         return (AGENT, self.model.profile.name)
+
+    @property
+    def seal(self) -> TenantSeal:
+        """For what this tenant's clients keep for us."""
+        return TenantSeal(self.daemon.keys.secret_for("compaction"), self.principal.tenant)
 
     def new_id(self, prefix: str) -> str:
         """A new id."""

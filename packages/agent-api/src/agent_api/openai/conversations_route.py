@@ -68,7 +68,9 @@ class ConversationsController(Controller):
     ) -> ShownConversation:
         """A conversation, with the items that it begins with."""
         begun = response_store.new_conversation(caller.new_id("conv"), data.metadata or {})
-        await responding.store_of(caller).create(begun, parsing.checked(data.items, param="items"))
+        await responding.store_of(caller).create(
+            begun, parsing.checked(data.items, seal=caller.seal, param="items")
+        )
         return _shown(begun)
 
     @get("/{conversation_id:str}", summary="Look at a conversation")
@@ -125,7 +127,7 @@ class ConversationsController(Controller):
     ) -> ItemList:
         """More at its end."""
         known = await responding.conversation_items(caller, conversation_id)
-        items = parsing.checked(data.items, known, param="items")
+        items = parsing.checked(data.items, known, seal=caller.seal, param="items")
         await responding.store_of(caller).add_items(conversation_id, items)
         return page(items, after="", limit=len(items), order="asc")
 

@@ -1,5 +1,6 @@
 """Errors below `/v1`, in the shape that OpenAI's clients read: which field is wrong, and a code that they know."""
 
+import re
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -11,6 +12,8 @@ from agent_api.errors import InvalidRequestError, RateLimitedError
 from agent_api.openai.caller import ModelNotFoundError
 from agent_api.problems import Problem, problem, problem_of
 from agent_core.errors import AgentError, ContextTooLongError
+
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
 def failure(error: AgentError, path: str) -> Problem:
@@ -53,10 +56,12 @@ def _wrong_field(error: HTTPException) -> tuple[str | None, str]:
     if not isinstance(extra, list) or not extra or not isinstance(extra[0], dict):
         return None, error.detail
     first = cast("dict[str, str]", extra[0])
+    detail = first.get("message", error.detail)
+    missing = _MISSING.fullmatch(detail)
+    if missing is not None:  # the framework names the body as a whole
+        return missing[1], f"{missing[1]} is missing"
     param = first.get("key", "").removeprefix("$.") or None
-    return param, f"{param}: {first.get('message', error.detail)}" if param else first.get(
-        "message", error.detail
-    )
+    return param, f"{param}: {detail}" if param else detail
 
 
 def _reply(shown: Problem) -> Response[Any]:

@@ -9,9 +9,11 @@ from agent_api.errors import InvalidRequestError
 from agent_api.openai.chat_request import called
 from agent_api.openai.pieces import file_of, image_of
 from agent_api.openai.responses_request import Item
+from agent_api.openai.sealing import Opener
 from agent_core.messages import Message, Part, Role, Text
 from agent_core.system import SystemIds
 from agent_core.tools import ToolResult
+from agent_memory.compaction import summary
 
 Id: TypeAlias = str | None
 _ids = SystemIds()
@@ -71,6 +73,8 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     status: str | None = "completed"
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[Content]
+    phase: Literal["commentary", "final_answer"] | msgspec.UnsetType = msgspec.UNSET
+    """What the model said it for: on the way, or as the answer."""
 
 
 class CallItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="function_call"):
@@ -99,29 +103,38 @@ class ReasoningItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type",
     summary: list[dict[str, object]] = []
 
 
+class CompactionItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="compaction"):
+    """A summary of what was said, sealed."""
+
+    id: Id = None
+    encrypted_content: str
+
+
 class ItemReference(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="item_reference"):
     """An item that was there before."""
 
     id: str
 
 
-Known: TypeAlias = MessageItem | CallItem | CallOutputItem | ReasoningItem | ItemReference
+Known: TypeAlias = MessageItem | CallItem | CallOutputItem | ReasoningItem | CompactionItem | ItemReference
 _PREFIXES: Mapping[type[Known], str] = {
     MessageItem: "msg",
     CallItem: "fc",
     CallOutputItem: "fco",
     ReasoningItem: "rs",
+    CompactionItem: "cmp",
 }
 
 
 def checked(
-    given: str | list[Item] | None, known: Iterable[Item] = (), *, param: str = "input"
+    given: str | list[Item] | None, known: Iterable[Item] = (), *, seal: Opener, param: str = "input"
 ) -> list[Item]:
     """Items with every field that they are read back with.
 
     Args:
         given: As the client sent them; a text is what a person said.
         known: Items that may be referred to.
+        seal: Opens what was given out sealed.
         param: The field that an error names.
 
     Raises:
@@ -132,10 +145,10 @@ def checked(
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
     by_id = {str(item["id"]): item for item in known}
-    return [_checked(item, by_id, f"{param}[{place}]") for place, item in enumerate(given)]
+    return [_checked(item, by_id, seal, f"{param}[{place}]") for place, item in enumerate(given)]
 
 
-def _checked(item: Item, by_id: Mapping[str, Item], where: str) -> Item:
+def _checked(item: Item, by_id: Mapping[str, Item], seal: Opener, where: str) -> Item:
     read = _read(item, where)
     if isinstance(read, ItemReference):
         if read.id not in by_id:
@@ -144,9 +157,9 @@ def _checked(item: Item, by_id: Mapping[str, Item], where: str) -> Item:
     if isinstance(read, MessageItem) and isinstance(read.content, str):
         text = OutputText if read.role == "assistant" else InputText
         read = msgspec.structs.replace(read, content=[text(text=read.content)])
-    _message(read, where)  # what cannot be told to a model is refused now
+    _message(read, seal, where)  # what cannot be told to a model is refused now
     shown = read if read.id else msgspec.structs.replace(read, id=_ids.new(_PREFIXES[type(read)]))
-    if not isinstance(shown, ReasoningItem) and shown.status is None:
+    if isinstance(shown, MessageItem | CallItem | CallOutputItem) and shown.status is None:
         shown = msgspec.structs.replace(shown, status="completed")
     done: Item = msgspec.to_builtins(shown)
     return done
@@ -164,13 +177,29 @@ def _read(item: Item, where: str) -> Known:
     return read
 
 
-def messages_of(items: Sequence[Item], instructions: str | None = None) -> list[Message]:
+def check_results(items: Sequence[Item]) -> None:
+    """Hold that every result belongs to a call before it.
+
+    Raises:
+        InvalidRequestError: one that no call waits for; providers refuse such a conversation.
+    """
+    called_ids: set[object] = set()
+    for item in items:
+        if item["type"] == "function_call":
+            called_ids.add(item["call_id"])
+        elif item["type"] == "function_call_output" and item["call_id"] not in called_ids:
+            raise InvalidRequestError(
+                f"there is no function call {item['call_id']!r} before its output", param="input"
+            )
+
+
+def messages_of(items: Sequence[Item], instructions: str | None = None, *, seal: Opener) -> list[Message]:
     """Checked items as a conversation. What the model said and called in one go is one message."""
     found: list[Message] = []
     if instructions:
         found.append(Message(role="system", parts=(Text(text=instructions),)))
     for place, item in enumerate(items):
-        message = _message(_read(item, f"items[{place}]"), f"items[{place}]")
+        message = _message(_read(item, f"items[{place}]"), seal, f"items[{place}]")
         if message is None:
             continue
         if found and message.role == found[-1].role == "assistant":
@@ -179,11 +208,13 @@ def messages_of(items: Sequence[Item], instructions: str | None = None) -> list[
     return found
 
 
-def _message(item: Known, where: str) -> Message | None:
+def _message(item: Known, seal: Opener, where: str) -> Message | None:
     match item:
         case MessageItem(role=role, content=content):
             said: Role = "system" if role == "developer" else role
-            return Message(role=said, parts=_parts(content, where))
+            return Message(role=said, parts=_phased(_parts(content, where), item.phase or ""))
+        case CompactionItem(encrypted_content=sealed):
+            return summary(seal.open(sealed, param=f"{where}.encrypted_content"))
         case CallItem():
             return Message(role="assistant", parts=(called(item.call_id, item.name, item.arguments),))
         case CallOutputItem():
@@ -191,6 +222,14 @@ def _message(item: Known, where: str) -> Message | None:
             return Message(role="tool", parts=(ToolResult(tool_call_id=item.call_id, content=text),))
         case ReasoningItem() | ItemReference():
             return None
+
+
+def _phased(parts: tuple[Part, ...], phase: str) -> tuple[Part, ...]:
+    if not phase:
+        return parts
+    return tuple(
+        msgspec.structs.replace(part, phase=phase) if isinstance(part, Text) else part for part in parts
+    )
 
 
 def _parts(content: str | list[Content], where: str) -> tuple[Part, ...]:

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from agent_api.openai.responses_request import (
+    AllowedTools,
     FunctionChoice,
     FunctionTool,
     Item,
@@ -71,7 +72,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     output: list[Item] = []
     error: Failure | None = None
     tools: list[FunctionTool]
-    tool_choice: str | FunctionChoice
+    tool_choice: str | FunctionChoice | AllowedTools
     truncation: str
     parallel_tool_calls: bool
     text: TextField
@@ -132,15 +133,20 @@ def ended(response: Response, output: list[Item], finish_reason: FinishReason, u
         completed_at=None if reason else int(time.time()),
         incomplete_details=Incomplete(reason=reason) if reason else None,
         output=output,
-        usage=ResponseUsage(
-            input_tokens=usage.prompt_tokens,
-            input_tokens_details=InputDetails(
-                cached_tokens=usage.cached_input_tokens, cache_write_tokens=usage.cache_write_tokens
-            ),
-            output_tokens=usage.output_tokens + usage.reasoning_tokens,
-            output_tokens_details=OutputDetails(reasoning_tokens=usage.reasoning_tokens),
-            total_tokens=usage.total_tokens,
+        usage=usage_of(usage),
+    )
+
+
+def usage_of(usage: Usage) -> ResponseUsage:
+    """Tokens as clients read them."""
+    return ResponseUsage(
+        input_tokens=usage.prompt_tokens,
+        input_tokens_details=InputDetails(
+            cached_tokens=usage.cached_input_tokens, cache_write_tokens=usage.cache_write_tokens
         ),
+        output_tokens=usage.output_tokens + usage.reasoning_tokens,
+        output_tokens_details=OutputDetails(reasoning_tokens=usage.reasoning_tokens),
+        total_tokens=usage.total_tokens,
     )
 
 

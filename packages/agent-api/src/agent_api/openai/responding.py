@@ -49,9 +49,11 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     is_agent = caller.is_agent(request.model)
     _check(request)
     caller.check_spending()
-    before = await _before(caller, request, nearby)
-    given = items.checked(request.input, before)
-    messages = items.messages_of([*before, *given], request.instructions)
+    earlier = await before(caller, request, nearby)
+    given = items.checked(request.input, earlier, seal=caller.seal)
+    said = [*earlier, *given]
+    items.check_results(said)
+    messages = items.messages_of(said, request.instructions, seal=caller.seal)
     if not any(message.role != "system" for message in messages):
         raise InvalidRequestError("there is nothing to answer", param="input")
     response_id = caller.new_id("resp")
@@ -63,7 +65,7 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
         if is_kept:
             await store_of(caller).put(stored)
         return Exchange(
-            stored=stored, talk=agent_runs.talk_of(caller, run_id), is_kept=is_kept, before=before
+            stored=stored, talk=agent_runs.talk_of(caller, run_id), is_kept=is_kept, before=earlier
         )
     if request.background:
         raise InvalidRequestError(
@@ -73,7 +75,7 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     asked = model_request(request, messages)
     if is_agent:  # the client runs its own tools, and skills would take turns between
         asked = with_instructions(asked, caller.supervisor.agent.settings.instructions)
-    return Exchange(stored=stored, talk=direct(caller, asked), is_kept=is_kept, before=before)
+    return Exchange(stored=stored, talk=direct(caller, asked), is_kept=is_kept, before=earlier)
 
 
 def _check(request: ResponseRequest) -> None:
@@ -99,8 +101,15 @@ async def _started(caller: Caller, request: ResponseRequest, messages: list[Mess
     return "" if asked is None else await agent_runs.start(caller, asked)
 
 
-async def _before(caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored]) -> list[Item]:
-    """What was said before the input, the oldest first."""
+async def before(
+    caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored] = NOTHING
+) -> list[Item]:
+    """What was said before the input, the oldest first.
+
+    Raises:
+        InvalidRequestError: the response to go on from is not there, or is still under way.
+        NotFoundError: there is no such conversation.
+    """
     if request.conversation_id:
         return await conversation_items(caller, request.conversation_id)
     found: list[list[Item]] = []

@@ -1,5 +1,6 @@
 """The body of `POST /v1/responses`, and the same in the words of agent-core. Fields that are not known are not looked at."""
 
+from collections.abc import Container, Iterable, Sequence
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -28,11 +29,17 @@ class FunctionTool(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool | None = None
 
 
-class FunctionChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """The function that must be called."""
+class FunctionChoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="function"):
+    """A function by its name."""
 
-    type: Literal["function"] = "function"
     name: str
+
+
+class AllowedTools(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="allowed_tools"):
+    """The tools that may be called this time; the others are not offered."""
+
+    tools: Annotated[list[FunctionChoice], msgspec.Meta(min_length=1, max_length=128)]
+    mode: Literal["none", "auto", "required"] = "auto"
 
 
 class PlainFormat(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
@@ -84,7 +91,7 @@ class ResponseRequest(msgspec.Struct, frozen=True, kw_only=True):
     background: bool | None = False
     stream: bool | None = False
     tools: list[FunctionTool] | None = None
-    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | AllowedTools | None = None
     parallel_tool_calls: bool | None = None
     text: TextField | None = None
     reasoning: ReasoningField | None = None
@@ -116,7 +123,7 @@ def model_request(request: ResponseRequest, messages: list[Message]) -> ModelReq
     """
     return ModelRequest(
         messages=messages,
-        tools=tuple(_spec(tool) for tool in request.tools or ()),
+        tools=tuple(_spec(tool) for tool in _offered(request)),
         tool_choice=_choice(request),
         parallel_tool_calls=request.parallel_tool_calls,
         constraint=constraint_of(request),
@@ -139,12 +146,30 @@ def constraint_of(request: ResponseRequest) -> Constraint | None:
 
 
 def _choice(request: ResponseRequest) -> ToolChoice:
-    choice = request.tool_choice
-    if not isinstance(choice, FunctionChoice):
-        return choice or "auto"
-    if choice.name not in {tool.name for tool in request.tools or ()}:
-        raise InvalidRequestError(f"there is no tool {choice.name!r} in `tools`", param="tool_choice")
-    return NamedTool(name=choice.name)
+    known = {tool.name for tool in request.tools or ()}
+    match request.tool_choice:
+        case FunctionChoice(name=name):
+            _check_known((name,), known)
+            return NamedTool(name=name)
+        case AllowedTools(tools=tools, mode=mode):
+            _check_known((tool.name for tool in tools), known)
+            return mode
+        case choice:
+            return choice or "auto"
+
+
+def _check_known(names: Iterable[str], known: Container[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise InvalidRequestError(f"there is no tool {name!r} in `tools`", param="tool_choice")
+
+
+def _offered(request: ResponseRequest) -> Sequence[FunctionTool]:
+    tools, choice = request.tools or (), request.tool_choice
+    if not isinstance(choice, AllowedTools):
+        return tools
+    allowed = {tool.name for tool in choice.tools}
+    return [tool for tool in tools if tool.name in allowed]
 
 
 def _spec(tool: FunctionTool) -> ToolSpec:

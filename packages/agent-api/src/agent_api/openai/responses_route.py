@@ -14,7 +14,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from agent_api.access.scopes import Scope
 from agent_api.errors import InvalidRequestError, NotFoundError
-from agent_api.openai import responding
+from agent_api.openai import compacting, responding
 from agent_api.openai.caller import Caller
 from agent_api.openai.chat_reply import DONE, PING
 from agent_api.openai.chat_route import STREAM_HEADERS
@@ -59,6 +59,18 @@ class ResponsesController(Controller):
         return Stream(
             _frames(caller, exchange), media_type="text/event-stream", headers={**STREAM_HEADERS, **headers}
         )
+
+    @post(
+        "/compact",
+        opt={"scope": Scope.MODELS_USE},
+        status_code=HTTP_200_OK,
+        summary="Make a conversation short",
+    )
+    async def compact(
+        self, data: JSONBody[compacting.CompactRequest], caller: NamedDependency[Caller]
+    ) -> compacting.Compacted:
+        """What people said, and a summary of the whole in one sealed item: the input of the next response."""
+        return await compacting.compacted(caller, data)
 
     @get("/{response_id:str}", opt={"scope": Scope.MODELS_USE}, summary="Look at a response")
     async def show(
