@@ -56,7 +56,7 @@ async def test_leaving_the_block_stops_the_drive(runner_of):
     model = Endless([])
     runner = runner_of(model)
     run_id = await runner.start("go")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with runner.stream(run_id) as feed:
             async for item in feed:
                 if isinstance(item, TextDelta):
@@ -74,7 +74,7 @@ async def test_a_run_that_comes_to_rest_ends_the_stream(runner_of):
         [call("t")], {"t": lambda: "ok"}, policy=lambda *_: Decision(verdict=Verdict.ASK, reason="?")
     )
     run_id = await runner.start("go")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with runner.stream(run_id) as feed:
             types = [ev.event_type(item.event) async for item in feed]
     assert types[-1] == "approval.requested"

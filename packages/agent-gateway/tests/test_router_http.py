@@ -153,10 +153,10 @@ async def test_a_provider_that_hangs_before_its_first_word(
 ) -> None:
     server.say(make_script(make_sse(make_delta(role="assistant", content=""), done=False), None))
     another.say(fine)
-    async with Router([model(server.base_url), model(another.base_url)], first_word_timeout_s=0.2) as router:
-        with anyio.fail_after(5):
+    async with Router([model(server.base_url), model(another.base_url)], first_word_timeout_s=1) as router:
+        with anyio.fail_after(30):
             assert (await ask(router))[-1].message.text == "fine"
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await server.hung_up.wait()
 
 
@@ -225,7 +225,7 @@ async def test_a_slow_provider_is_raced(
         on_attempt=told.append,
     )
     async with router:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             assert (await ask(router))[-1].message.text == "fine"
             await server.hung_up.wait()
     assert {one.outcome.value for one in told} == {"answered", "abandoned"}
@@ -238,9 +238,9 @@ async def test_a_deadline_ends_a_slow_stream(
     server.say(make_script(*(step for _ in range(100) for step in (piece, 0.05))))
     request = ModelRequest(messages=(user("hi"),), context=CallContext(deadline=time.time() + 0.4))
     async with Router([model(server.base_url)]) as router:
-        with anyio.fail_after(5), pytest.raises(DeadlineExceededError):
+        with anyio.fail_after(30), pytest.raises(DeadlineExceededError):
             await ask(router, request)
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await server.hung_up.wait()
 
 

@@ -228,9 +228,9 @@ LONG = ["word ", "12 ", "2 + ", "( ", "a.b/", "x/", "1", " ", "one hundred ", "1
 @pytest.mark.parametrize("piece", LONG)
 def test_a_long_request_is_read_at_its_beginning_and_fast(router, piece):
     router.rank("warm up")
-    started = time.perf_counter()
+    started = time.thread_time()
     ranked = router.rank(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 2.0  # measured: under 0.2 s; without the cap minutes
+    assert time.thread_time() - started < 2.0  # measured: under 0.2 s; without the cap minutes
     assert all(len(one.request) <= 2 * MAX_QUERY_CHARS for one in ranked)
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("pydantic_monty")
 
 @pytest.fixture
 async def interpreter():
-    limits = SnippetLimits(run_s=0.3, timeout_s=5, memory_bytes=16 << 20, output_bytes=10_000)
+    limits = SnippetLimits(run_s=2, timeout_s=60, memory_bytes=16 << 20, output_bytes=10_000)
     one = MontyInterpreter(limits, size=2)
     yield one
     await one.aclose()

@@ -15,9 +15,22 @@ PID = {"function": "os:getpid", "arguments": {}}
 PAUSE = {"function": "signal:pause", "arguments": {}}
 
 
-def nap(seconds):
-    arguments = {"stmt": f"time.sleep({seconds})", "setup": "import time", "number": 1}
-    return {"function": "timeit:timeit", "arguments": arguments}
+class Gate:
+    """What calls wait for in their workers."""
+
+    def __init__(self, path):
+        self._path = path
+        stmt = f"while not os.path.exists({str(path)!r}): time.sleep(0.005)"
+        arguments = {"stmt": stmt, "setup": "import os, time", "number": 1}
+        self.wait = {"function": "timeit:timeit", "arguments": arguments}
+
+    def open(self):
+        self._path.touch()
+
+
+@pytest.fixture
+def gate(tmp_path):
+    return Gate(tmp_path / "open")
 
 
 @pytest.fixture
@@ -54,63 +67,74 @@ async def test_fresh_workers_serve_one_call_and_are_started_ahead(make):
     pool = make(calls_per_worker=1)
     first = await ask(pool)
     assert await ask(pool) != first
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while not pool.workers:
             await anyio.sleep(0.01)
 
 
-async def test_calls_wait_for_a_worker_and_too_many_are_refused(make):
+async def test_calls_wait_for_a_worker_and_too_many_are_refused(make, gate):
     pool = make(size=1, max_waiting=2)
     await ask(pool)
-    tasks = [asyncio.ensure_future(ask(pool, nap(0.2))) for _ in range(3)]
-    await asyncio.sleep(0.05)
+    tasks = [asyncio.ensure_future(ask(pool, gate.wait)) for _ in range(3)]
+    await asyncio.sleep(0)  # each has begun: the first has the worker, the others wait
     with pytest.raises(SkillBusyError, match="3 calls of it"):
         await ask(pool)
+    gate.open()
     assert len(await asyncio.gather(*tasks)) == 3
     assert await ask(pool)
 
 
-async def test_waiting_counts_towards_the_deadline(make):
+async def test_waiting_counts_towards_the_deadline(make, gate):
     pool = make()
     await ask(pool)
-    long = asyncio.ensure_future(ask(pool, nap(0.5)))
-    await asyncio.sleep(0.05)
+    long = asyncio.ensure_future(ask(pool, gate.wait))
+    await asyncio.sleep(0)
     with pytest.raises(SkillTimeoutError):
         await ask(pool, timeout_s=0.1)
+    gate.open()
     assert await long
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_loses_nobody_a_turn(make):
+async def test_a_call_that_is_cancelled_while_it_waits_loses_nobody_a_turn(make, gate):
     pool = make()
     await ask(pool)
-    long = asyncio.ensure_future(ask(pool, nap(0.2)))
-    await asyncio.sleep(0.02)
+    long = asyncio.ensure_future(ask(pool, gate.wait))
+    await asyncio.sleep(0)
     waiting = [asyncio.ensure_future(ask(pool)) for _ in range(3)]
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0)
     waiting[0].cancel()
     waiting[0].cancel()
+    gate.open()
     await long
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(results[0], asyncio.CancelledError)
     assert results[1] == results[2] > 0
 
 
-async def test_a_failing_sibling_costs_nobody_the_result(make):
+async def test_a_failing_sibling_costs_nobody_the_result(make, gate):
     pool = make(size=2)
-    tasks = [ask(pool, nap(0.1)), ask(pool, {"function": "os:abort", "arguments": {}}), ask(pool)]
+    gate.open()
+    tasks = [ask(pool, gate.wait), ask(pool, {"function": "os:abort", "arguments": {}}), ask(pool)]
     good, bad, other = await asyncio.gather(*tasks, return_exceptions=True)
     assert good > 0
     assert isinstance(bad, WorkerDiedError)
     assert other > 0
 
 
-async def test_a_pool_that_is_closed_ends_what_runs(make):
+@pytest.mark.parametrize("warm", [True, False])
+async def test_a_pool_that_is_closed_ends_what_runs_what_starts_and_what_waits(make, warm):
     pool = make()
-    running = asyncio.ensure_future(ask(pool, PAUSE))
-    await asyncio.sleep(0.3)
+    if warm:
+        await ask(pool)
+    calls = [asyncio.ensure_future(ask(pool, PAUSE, timeout_s=600)) for _ in range(3)]
+    await asyncio.sleep(0)
     await pool.aclose()
-    with pytest.raises(WorkerDiedError):
-        await running
+    assert not pool.workers
+    for one in calls:
+        with pytest.raises(WorkerDiedError):
+            await one
+    with pytest.raises(WorkerDiedError, match="not needed any more"):
+        await ask(pool)
 
 
 async def test_workers_of_a_pool_start_as_it_says(make):

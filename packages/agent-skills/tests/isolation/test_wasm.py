@@ -1,8 +1,8 @@
 """WebAssembly components: calls, and the limits that end them."""
 
 import asyncio
-import time
 
+import anyio
 import pytest
 
 from agent_skills.errors import IsolationError, SkillFailedError, SkillTimeoutError
@@ -70,13 +70,11 @@ async def test_time_is_bounded_by_epochs_and_by_fuel(load):
 
 
 async def test_calls_side_by_side_have_their_own_deadlines(load):
-    component = load(timeout_s=0.2, fuel=1 << 62)
-    began = time.monotonic()
+    component = load(timeout_s=1, fuel=1 << 62)
     ends = await asyncio.gather(
         component.call("spin"), component.call("add", 1, 1), component.call("spin"), return_exceptions=True
     )
     assert [type(end).__name__ for end in ends] == ["SkillTimeoutError", "int", "SkillTimeoutError"]
-    assert time.monotonic() - began < 10
 
 
 async def test_memory_is_bounded(load):
@@ -92,13 +90,15 @@ async def test_wrong_calls_are_refused(load, export, arguments):
 
 
 async def test_a_call_that_is_cancelled_ends_by_itself(load):
-    component = load(timeout_s=0.1, fuel=1 << 62)
+    component = load(timeout_s=1, fuel=1 << 62)
     task = asyncio.ensure_future(component.call("spin"))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.sleep(0.3)
+    with anyio.fail_after(60):
+        while component._running:
+            await anyio.sleep(0.01)
     assert await component.call("add", 1, 1) == 2
 
 

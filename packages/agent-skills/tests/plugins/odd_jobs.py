@@ -60,7 +60,24 @@ def call_out() -> str:
 
 
 @skill(timeout_s=0.3)
-def misbehave(how: str) -> object:  # noqa: C901, PLR0912 - a case a misdeed
+def take_for_ever(how: str) -> None:
+    """Do not end in time."""
+    if how == "spin":
+        while True:
+            pass
+    threading.Event().wait(3)
+
+
+@skill
+def wait_for(path: str) -> str:
+    """Wait until a file is there."""
+    while not os.path.exists(path):  # noqa: PTH110 - plain
+        time.sleep(0.005)
+    return "waited"
+
+
+@skill
+def misbehave(how: str) -> object:  # noqa: C901 - a case a misdeed
     """Do what should not be done."""
     match how:
         case "fail":
@@ -73,11 +90,6 @@ def misbehave(how: str) -> object:  # noqa: C901, PLR0912 - a case a misdeed
             os.kill(os.getpid(), signal.SIGKILL)
         case "abort":
             os.abort()
-        case "hang":
-            threading.Event().wait(3)
-        case "spin":
-            while True:
-                pass
         case "flood":
             return "x" * 50_000_000
         case "odd":
@@ -106,5 +118,16 @@ def crash() -> None:
 
 @hookimpl
 def register_skills(register):
-    for one in (odd_echo, order, odd_async, in_steps, use_secret, call_out, misbehave, crash):
+    for one in (
+        odd_echo,
+        order,
+        odd_async,
+        in_steps,
+        use_secret,
+        call_out,
+        take_for_ever,
+        wait_for,
+        misbehave,
+        crash,
+    ):
         register(one)

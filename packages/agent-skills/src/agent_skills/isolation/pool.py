@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from agent_skills.errors import IsolationError, SkillBusyError, SkillTimeoutError
+from agent_skills.errors import IsolationError, SkillBusyError, SkillTimeoutError, WorkerDiedError
 from agent_skills.isolation.failure import Failure
 from agent_skills.isolation.launching import Launch
 from agent_skills.isolation.process import Message, OnProgress, WorkerProcess
@@ -17,6 +17,7 @@ MAX_WAITING = 64
 """Calls that may wait for a worker; further ones are refused."""
 LOADING_TIMEOUT_S = 30.0
 """Seconds that a worker may take for its first question: the import of a plugin."""
+CLOSED = "it is not needed any more"
 
 
 class WorkerPool:
@@ -48,7 +49,7 @@ class WorkerPool:
         self._ending: set[WorkerProcess] = set()
         self._starting = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None] | asyncio.Task[WorkerProcess]] = set()
         self._closed = False
 
     @property
@@ -83,6 +84,8 @@ class WorkerPool:
 
     def _take(self) -> "WorkerProcess | bool | None":
         """A warm worker; True: one may be started; None: wait."""
+        if self._closed:
+            raise WorkerDiedError(self.name, CLOSED)
         while self._idle:
             worker = self._idle.pop()
             if worker.is_alive:
@@ -111,16 +114,33 @@ class WorkerPool:
         return worker
 
     async def _start(self) -> WorkerProcess:
+        """Start one, which is busy from then on; it ends when the pool is closed meanwhile."""
         self._starting += 1
+        starting = asyncio.get_running_loop().create_task(self._begin())
+        self._tasks.add(starting)
+        starting.add_done_callback(self._started)
         try:
-            worker = await WorkerProcess.start(self.name, self._launch())
-            await self._ask_first(worker)
-        except BaseException:
+            return await starting
+        except BaseException as error:
+            if starting.done() and not starting.cancelled() and starting.exception() is None:
+                # cancelled as it was ready
+                self._busy.discard(starting.result())
+                self._give_back(starting.result())
             self._wake()
+            if self._closed and isinstance(error, asyncio.CancelledError) and not _is_cancelled():
+                raise WorkerDiedError(self.name, CLOSED) from None
             raise
-        finally:
-            self._starting -= 1
+
+    async def _begin(self) -> WorkerProcess:
+        worker = await WorkerProcess.start(self.name, self._launch())
+        await self._ask_first(worker)
         return worker
+
+    def _started(self, starting: "asyncio.Task[WorkerProcess]") -> None:
+        self._tasks.discard(starting)
+        self._starting -= 1
+        if not starting.cancelled() and starting.exception() is None:
+            self._busy.add(starting.result())
 
     async def _ask_first(self, worker: WorkerProcess) -> None:
         if self._first is None:
@@ -153,7 +173,9 @@ class WorkerPool:
 
         async def start() -> None:
             try:
-                self._give_back(await self._start())
+                worker = await self._start()
+                self._busy.discard(worker)
+                self._give_back(worker)
             except Exception:  # noqa: BLE001 - the call that needs one finds out, and says so
                 return
 
@@ -169,11 +191,19 @@ class WorkerPool:
                 return
 
     async def aclose(self) -> None:
-        """Kill all workers and wait until they are gone; calls that are running end with `WorkerDiedError`."""
+        """Kill all workers and wait until they are gone; calls that run, start or wait end with `WorkerDiedError`."""
         self._closed = True
+        while self._waiting:
+            self._wake()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         workers = [*self._idle, *self._busy, *self._ending]
         self._idle.clear()
         await asyncio.gather(*(worker.aclose() for worker in workers))
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled this task; else what it waited for was."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -25,7 +25,7 @@ START_TIMEOUT_S = 20.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """One line of a worker; a longer one kills it."""
 _CHUNK = 256 * 1024
-_LAST_WORDS_S = 0.2
+_LAST_WORDS_S = 2.0
 
 OnProgress = Callable[[object], None]
 Message = Mapping[str, object]
@@ -79,20 +79,15 @@ class WorkerProcess:
         self._socket = ours
         launch = self._launch
         handshake = Handshake(launch) if launch.tells_pid else None
-        options = handshake.options() if handshake else ()
-        inherited = handshake.descriptors() if handshake else ()
-        with theirs:
-            program, *rest = launch.command
-            # In the loop's own thread: a worker dies with the *thread* that started it.
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603 - it returns once the program is loaded
-                [program, *options, *rest, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=launch.environment,
-                pass_fds=(theirs.fileno(), *inherited),
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                self._process = _spawn(launch, theirs.fileno(), handshake)
+        except OSError:
+            if handshake:
+                handshake.close()
+            if launch.temporary:
+                shutil.rmtree(launch.temporary, ignore_errors=True)
+            raise
         self.is_alive = True
         self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._pidfd, self._on_exit)
@@ -272,3 +267,19 @@ class WorkerProcess:
             await self._gone.wait()
         elif hasattr(self, "_socket"):
             self._socket.close()
+
+
+def _spawn(launch: Launch, descriptor: int, handshake: Handshake | None) -> "subprocess.Popen[bytes]":
+    options = handshake.options() if handshake else ()
+    inherited = handshake.descriptors() if handshake else ()
+    program, *rest = launch.command
+    # In the loop's own thread: a worker dies with the *thread* that started it.
+    return subprocess.Popen(  # noqa: S603 - it returns once the program is loaded
+        [program, *options, *rest, str(descriptor)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=launch.environment,
+        pass_fds=(descriptor, *inherited),
+        start_new_session=True,
+    )

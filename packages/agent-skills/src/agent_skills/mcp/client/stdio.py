@@ -19,6 +19,7 @@ GRACE_S = 2.0
 """How long a process may take to end by itself once its input is closed, and again once it was asked to."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _STDERR_BYTES = 2_000
+_LAST_WORDS_S = 1.0
 
 Wrap = Callable[[Sequence[str]], Sequence[str]]
 """Makes the command of a sandbox out of a command."""
@@ -47,6 +48,7 @@ class StdioChannel:
         self._process: Process | None = None
         self._lock = anyio.Lock()
         self._complaint = b""
+        self._complained = anyio.Event()
 
     async def open(self, tasks: TaskGroup, inbox: Inbox, lost: Lost) -> None:
         """Start the process."""
@@ -78,7 +80,9 @@ class StdioChannel:
                 with anyio.CancelScope(shield=True), anyio.fail_after(GRACE_S):
                     await stdin.send(wire.encode(message) + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError, OSError):
-            raise McpUnavailableError(self._server, f"it does not read any more{self._why()}") from None
+            raise McpUnavailableError(
+                self._server, f"it does not read any more{await self._last_words()}"
+            ) from None
 
     def settled(self, revision: str) -> None:
         """Nothing depends on it here."""
@@ -122,18 +126,19 @@ class StdioChannel:
             anyio.BrokenResourceError,
         ):
             pass
-        with anyio.move_on_after(0.2):  # what it has to say of its end may be on its way
-            await process.wait()
-            await anyio.lowlevel.checkpoint()
-        lost(problem + self._why())
+        lost(problem + await self._last_words())
 
     async def _listen_to_complaints(self, process: Process) -> None:
         assert process.stderr is not None  # noqa: S101 - as above
         with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             while True:
                 self._complaint = (self._complaint + await process.stderr.receive())[-_STDERR_BYTES:]
+        self._complained.set()
 
-    def _why(self) -> str:
+    async def _last_words(self) -> str:
+        """What it had to say of its end; that may still be on its way."""
+        with anyio.move_on_after(_LAST_WORDS_S):
+            await self._complained.wait()
         lines = self._complaint.decode(errors="replace").strip().splitlines()
         return f"; its last words: {lines[-1][:200]}" if lines else ""
 
