@@ -327,16 +327,13 @@ async def measure_chunks(client) -> dict[str, float]:
     """CPU microseconds a chunk, of a stream that comes in one write and of one that comes chunk by chunk."""
     call_us = await cpu_us(client.call, CALLS // 2)
     found = {}
-    for name, times, rounds in (
-        ("whole", STREAMS, ROUNDS),
-        ("each", 1, 2),
-    ):  # the second waits a second or two
+    for name, times in (("whole", STREAMS), ("each", 1)):  # one of the second takes a second or two
 
         async def stream(name: str = name) -> None:
             count = await client.chunks(name)
             assert count == CHUNKS, count
 
-        found[f"chunk_{name}_us"] = (await cpu_us(stream, times, rounds) - call_us) / CHUNKS
+        found[f"chunk_{name}_us"] = (await cpu_us(stream, times) - call_us) / CHUNKS
     return found
 
 

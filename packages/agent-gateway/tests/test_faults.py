@@ -8,10 +8,8 @@ import contextlib
 import gc
 import gzip
 import json
-import shutil
 import socket
 import ssl
-import subprocess
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -315,30 +313,6 @@ async def test_a_stream_under_a_wrong_name(transport: Any, liar: Liar) -> None:
         for _ in range(2):
             completion = await ask(model)
             assert (completion.message.text, completion.finish_reason) == ("a", "length")
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A key, and a certificate that it has signed itself."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("there is no openssl to make a certificate with")
-    key, made = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [
-        openssl,
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=127.0.0.1",
-    ]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    return key, made
 
 
 async def test_a_certificate_that_nobody_vouches_for(

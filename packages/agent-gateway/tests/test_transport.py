@@ -1,12 +1,16 @@
 import asyncio
 import inspect
+import ssl
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import httpx
 import pytest
+from aiohttp.http import HttpProcessingError
 
 from agent_gateway.aiohttp_transport import AiohttpTransport
 from agent_gateway.errors import (
@@ -52,7 +56,7 @@ def exceptions_of(client: Any) -> dict[str, type[Exception]]:
     }
 
 
-PUBLIC = exceptions_of(httpx) | exceptions_of(aiohttp)
+PUBLIC = exceptions_of(httpx) | exceptions_of(aiohttp) | {"aiohttp.HttpProcessingError": HttpProcessingError}
 
 
 def test_the_table_has_every_exception_of_the_clients_and_no_other() -> None:
@@ -171,6 +175,110 @@ async def test_proxies_of_the_environment(
     with pytest.raises(ProviderUnavailableError):
         async with transport.send(HttpCall(method="GET", url="http://direct.test:1/", where="m", headers={})):
             pass
+
+
+class Tunnel:
+    """A proxy that opens tunnels (RFC 9110, 9.3.6), all of them to one place, for who says the password."""
+
+    def __init__(self, port: int) -> None:
+        self.asked: list[str] = []
+        self._port = port
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        yield f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        listener.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.partition("\r\n")[0])
+        if "proxy-authorization: basic bwu6c2vjcmv0" not in head.lower():
+            writer.write(b"HTTP/1.1 407 X\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+            return
+        there = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._carry(reader, there[1]))
+            tasks.create_task(self._carry(there[0], writer))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while piece := await reader.read(65_536):
+                writer.write(piece)
+        writer.close()
+
+
+@pytest.mark.parametrize("kind", BOTH)
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+async def test_a_secure_server_behind_a_proxy(
+    kind: Any, password: str, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, made = certificate
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secure.load_cert_chain(made, key)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"proxy-authorization" not in head.lower(), "the password is the proxy's"
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.set()
+
+    ended = asyncio.Event()
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=secure)
+    port = listener.sockets[0].getsockname()[1]
+    tunnel = Tunnel(port)
+    transport = kind(ssl_context=ssl.create_default_context(cafile=made))
+    async with tunnel.serving() as place:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:{password}@{place}")
+        call = HttpCall(method="GET", url=f"https://127.0.0.1:{port}/v1/models", where="m", headers={})
+        try:
+            if password == "secret":
+                async with transport.send(call) as reply:
+                    assert await reply.read() == b"ok"
+                await transport.aclose()
+                await ended.wait()
+            else:
+                with pytest.raises(ProviderUnavailableError, match="proxy did not let") as raised:
+                    async with transport.send(call):
+                        pass
+                assert "wrong" not in str(raised.value)
+            assert tunnel.asked[0] == f"CONNECT 127.0.0.1:{port} HTTP/1.1"
+        finally:
+            await transport.aclose()
+            listener.close()
+
+
+async def test_what_announces_a_reply_is_not_the_reply(transport: Transport) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/"
+    try:
+        async with transport.send(HttpCall(url=url, where="here", headers={})) as reply:
+            assert (reply.status, await reply.read()) == (200, b"ok")
+    finally:
+        listener.close()
+
+
+async def test_a_large_request_arrives_whole(transport: Transport, server: Any, make_script: Any) -> None:
+    server.say(make_script(b"{}", content_type="application/json"))
+    body = b'"' + b"x" * 20_000_000 + b'"'
+    async with transport.send(HttpCall(url=server.base_url, where="m", headers={}, body=body)) as reply:
+        assert reply.status == 200
+        await reply.read()
+    assert len(server.requests[0]["body"]) == 20_000_000
 
 
 def test_the_extra_swaps_the_transport(monkeypatch: pytest.MonkeyPatch) -> None:

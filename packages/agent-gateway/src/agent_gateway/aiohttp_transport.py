@@ -1,13 +1,15 @@
-"""The transport over aiohttp, of which this is the only importer: asyncio alone, a fifth of the CPU of httpx.
+"""The transport over aiohttp, of which this is the only importer: asyncio alone, a quarter of the CPU of httpx.
 
-aiohttp is the extra `aiohttp`, imported at the first request.
+aiohttp is the extra `aiohttp`, imported at the first request. Of it the connections are used (pool, names, TLS, proxies)
+and the parser of replies, but not `ClientSession`: its cookies, redirects, hooks and a task for each body cost more than
+all the rest, for no use here.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent_gateway.errors import MissingExtraError, ProviderTimeoutError, TimeoutPhase
 from agent_gateway.proxies import Proxies
@@ -18,9 +20,19 @@ if TYPE_CHECKING:
     import ssl
 
     import aiohttp
+    from aiohttp.connector import Connection
+    from aiohttp.http import RawResponseMessage
 
-_UNWANTED_HEADERS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _BUFFER_BYTES = 64 * 1024
+_KNOWN_URLS = 100
+
+
+class _Answer(NamedTuple):
+    """A reply whose head is there, and the connection that it comes by."""
+
+    connection: "Connection"
+    head: "RawResponseMessage"
+    body: "aiohttp.StreamReader"
 
 
 class AiohttpTransport(Transport):
@@ -39,8 +51,8 @@ class AiohttpTransport(Transport):
         self._max_connections = max_connections
         self._max_reply_bytes = max_reply_bytes
         self._ssl_context = ssl_context
-        self._session: aiohttp.ClientSession | None = None
-        self._waits: dict[float, aiohttp.ClientTimeout] = {}
+        self._connector: aiohttp.TCPConnector | None = None
+        self._places: dict[tuple[str, str | None], aiohttp.ClientRequest] = {}
         self._proxies = Proxies()
 
     @asynccontextmanager
@@ -50,99 +62,149 @@ class AiohttpTransport(Transport):
         Raises:
             MissingExtraError: aiohttp is not installed.
         """
-        timeouts, ends = self._timeouts, ends_at(self._timeouts, call)
-        response = await self._sent(call, timeouts, ends)
+        ends = ends_at(self._timeouts, call)
+        answer = await self._sent(call, ends)
         try:
-            yield _AiohttpReply(response, call.where, self._max_reply_bytes, timeouts.between_s, ends)
+            yield _AiohttpReply(answer, call.where, self._max_reply_bytes, self._timeouts.between_s, ends)
         finally:
             # Gives the connection back where the reply was read to its end, and closes it where it was not.
-            response.close() if not response.content.is_eof() else response.release()
+            answer.connection.release() if answer.body.is_eof() else answer.connection.close()
 
     async def aclose(self) -> None:
         """Close all connections; a later request opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        connector, self._connector = self._connector, None
+        self._places.clear()
+        if connector is not None:
+            await connector.close()
 
-    async def _sent(self, call: HttpCall, timeouts: Timeouts, ends: float | None) -> "aiohttp.ClientResponse":
+    async def _sent(self, call: HttpCall, ends: float | None) -> _Answer:
         """Send, and once more where the server hung up without a word; see `HttpxTransport`."""
-        session = self._ready()
+        connector = self._ready()
         import aiohttp  # noqa: PLC0415 (loaded already)
+        from aiohttp.http import HttpProcessingError  # noqa: PLC0415
 
-        longest_s = timeouts.connect_s + timeouts.first_byte_s
+        longest_s = self._timeouts.connect_s + self._timeouts.first_byte_s
         wait_s = _shorter(longest_s, ends)
         try:
+            place = self._place(call.url)
+            head = _head(call, place)
             async with asyncio.timeout(wait_s):
                 try:
-                    return await self._ask(session, call, timeouts)
+                    return await self._ask(connector, place, head + call.body)
                 except aiohttp.ClientConnectorError:
                     raise
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
-                    return await self._ask(session, call, timeouts)
+                    return await self._ask(connector, place, head + call.body)
         except TimeoutError as error:
             if isinstance(error, aiohttp.ClientError):
                 raise translate(error, call.where) from error
             phase: TimeoutPhase = "first_byte" if wait_s == longest_s else "total"
             raise ProviderTimeoutError(call.where, "it did not answer in time", phase=phase) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise translate(error, call.where) from error
 
     async def _ask(
-        self, session: "aiohttp.ClientSession", call: HttpCall, timeouts: Timeouts
-    ) -> "aiohttp.ClientResponse":
+        self, connector: "aiohttp.TCPConnector", place: "aiohttp.ClientRequest", request: bytes
+    ) -> _Answer:
         import aiohttp  # noqa: PLC0415 (loaded already)
 
-        wait = self._waits.get(timeouts.connect_s)
-        if wait is None:
-            wait = aiohttp.ClientTimeout(total=None, connect=timeouts.connect_s, ceil_threshold=1e9)
-            self._waits[timeouts.connect_s] = wait
-        scheme, _, rest = call.url.partition("://")
-        return await session.request(
-            call.method,
-            call.url,
-            data=call.body or None,
-            headers=call.headers,
-            allow_redirects=False,
-            timeout=wait,
-            proxy=self._proxies.of(scheme, rest.partition("/")[0]),
-        )
+        try:
+            connection = await connector.connect(place, [], self._wait)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError from error
+        protocol, channel = connection.protocol, connection.transport
+        if protocol is None or channel is None:  # it closed in this very moment
+            connection.close()
+            raise aiohttp.ServerDisconnectedError
+        try:
+            protocol.set_response_params(
+                auto_decompress=False, read_until_eof=True, read_bufsize=_BUFFER_BYTES
+            )
+            channel.write(request)
+            while True:
+                head, body = await protocol.read()
+                if head.code >= 200:  # what comes before announces the reply (RFC 9110, 15.2)
+                    return _Answer(connection, head, body)
+        except BaseException:
+            connection.close()
+            raise
 
-    def _ready(self) -> "aiohttp.ClientSession":
-        if self._session is None:
+    def _ready(self) -> "aiohttp.TCPConnector":
+        if self._connector is None:
             try:
                 import aiohttp  # noqa: PLC0415 (see the module's docstring)
             except ImportError as error:
                 raise MissingExtraError("aiohttp", "aiohttp") from error
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._max_connections,
-                    ssl=True if self._ssl_context is None else self._ssl_context,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=_UNWANTED_HEADERS,
-                read_bufsize=_BUFFER_BYTES,
+            self._connector = aiohttp.TCPConnector(
+                limit=self._max_connections,
+                ssl=True if self._ssl_context is None else self._ssl_context,
             )
-        return self._session
+            self._wait = aiohttp.ClientTimeout(
+                total=None, connect=self._timeouts.connect_s, ceil_threshold=1e9
+            )
+        return self._connector
+
+    def _place(self, url: str) -> "aiohttp.ClientRequest":
+        """Where a URL leads: what the pool of connections is asked with. Read once: it takes as long as a request.
+
+        Raises:
+            aiohttp.InvalidURL: it is none, or of another scheme than HTTP's.
+        """
+        scheme, _, rest = url.partition("://")
+        proxy = self._proxies.of(scheme, rest.partition("/")[0])
+        place = self._places.get((url, proxy))
+        if place is None:
+            import aiohttp  # noqa: PLC0415 (loaded already)
+            from yarl import URL  # noqa: PLC0415 (of aiohttp's)
+
+            try:
+                read = URL(url)
+            except ValueError as error:
+                raise aiohttp.InvalidUrlClientError(url) from error
+            if read.scheme not in {"http", "https"}:
+                raise aiohttp.NonHttpUrlClientError(url)
+            if len(self._places) >= _KNOWN_URLS:
+                self._places.clear()
+            place = self._places[url, proxy] = aiohttp.ClientRequest(
+                "POST", read, loop=asyncio.get_running_loop(), proxy=URL(proxy) if proxy else None
+            )
+        return place
+
+
+def _head(call: HttpCall, place: "aiohttp.ClientRequest") -> bytes:
+    """The request up to its body (RFC 9112, 3).
+
+    Raises:
+        ValueError: a header would break it.
+    """
+    through_proxy = place.proxy is not None and place.url.scheme == "http"  # else by a tunnel
+    lines = [
+        f"{call.method} {place.url if through_proxy else place.url.raw_path_qs} HTTP/1.1",
+        f"Host: {place.headers['Host']}",
+        *[f"{name}: {value}" for name, value in call.headers.items()],
+    ]
+    if through_proxy and "Proxy-Authorization" in place.headers:
+        lines.append(f"Proxy-Authorization: {place.headers['Proxy-Authorization']}")
+    if call.body or call.method == "POST":
+        lines.append(f"Content-Length: {len(call.body)}")
+    head = "\n".join([*lines, "", ""])
+    if head.count("\n") != len(lines) + 1 or "\r" in head or "\0" in head:
+        raise ValueError("a header has a line break in it")
+    return head.replace("\n", "\r\n").encode()
 
 
 class _AiohttpReply(HttpReply):
-    __slots__ = ("_between_s", "_ends", "_response")
+    __slots__ = ("_between_s", "_body", "_ends")
 
     def __init__(
-        self,
-        response: "aiohttp.ClientResponse",
-        where: str,
-        limit_bytes: int,
-        between_s: float,
-        ends: float | None,
+        self, answer: _Answer, where: str, limit_bytes: int, between_s: float, ends: float | None
     ) -> None:
         super().__init__(where, limit_bytes)
-        self._response = response
+        self._body = answer.body
         self._between_s = between_s
         self._ends = ends
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.status = answer.head.code
+        self.headers: Mapping[str, str] = answer.head.headers
 
     async def read(self) -> bytes:
         """The whole body; without the layers of `chunks` where it is not compressed."""
@@ -161,7 +223,7 @@ class _AiohttpReply(HttpReply):
         """The next piece; empty at the end."""
         import aiohttp  # noqa: PLC0415 (loaded already: a request is under way)
 
-        content = self._response.content
+        content = self._body
         try:
             piece = content.read_nowait()
             if piece or content.at_eof():

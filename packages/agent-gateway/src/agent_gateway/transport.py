@@ -279,7 +279,7 @@ async def drain(chunks: AsyncIterator[bytes]) -> None:
 
 
 def default_transport(*, timeouts: Timeouts | None = None) -> Transport:
-    """The transport over aiohttp where the extra `aiohttp` is installed, for a fifth of the CPU, else over httpx.
+    """The transport over aiohttp where the extra `aiohttp` is installed, for a quarter of the CPU, else over httpx.
 
     aiohttp runs on asyncio alone: with trio, give an `HttpxTransport`.
     """

@@ -81,6 +81,7 @@ ERRORS: Mapping[str, tuple[Fault, str]] = MappingProxyType(
         "aiohttp.SocketTimeoutError": (Fault.READ_TIMEOUT, "it fell silent for too long"),
         "aiohttp.ClientPayloadError": (Fault.BROKEN, "the connection broke while it answered"),
         "aiohttp.ClientResponseError": (Fault.BROKEN, "it does not keep to HTTP"),
+        "aiohttp.HttpProcessingError": (Fault.BROKEN, "it does not keep to HTTP"),
         "aiohttp.ContentTypeError": (Fault.BUG, ""),
         "aiohttp.TooManyRedirects": (Fault.OURS, "it redirects in circles"),
         "aiohttp.WSServerHandshakeError": (Fault.BUG, ""),
