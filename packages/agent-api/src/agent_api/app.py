@@ -15,6 +15,7 @@ from agent_api.access.gate import Gate, Principal, may
 from agent_api.access.scopes import ANY_KEY
 from agent_api.daemon import Daemon
 from agent_api.description import Description
+from agent_api.mcp.endpoints import McpEndpoints
 from agent_api.openai.routes import openai_routes
 from agent_api.problems import Problem, problem, problem_of
 from agent_api.routes.events import events, socket
@@ -22,6 +23,7 @@ from agent_api.routes.health import health
 from agent_api.routes.keys import KeysController
 from agent_api.routes.knowledge import KnowledgeController
 from agent_api.routes.looking import audit, models, skills, usage
+from agent_api.routes.mcp import mcp, mcp_end
 from agent_api.routes.memory import MemoryController
 from agent_api.routes.operations import metrics, ready
 from agent_api.routes.runs import RunsController
@@ -42,6 +44,8 @@ ROUTES = (
     KeysController,
     KnowledgeController,
     MemoryController,
+    mcp,
+    mcp_end,
     skills,
     models,
     usage,
@@ -57,6 +61,11 @@ def create_app(daemon: Daemon) -> Gate:
     def provide_daemon() -> Daemon:
         return daemon
 
+    mcp_endpoints = McpEndpoints(daemon)
+
+    def provide_mcp() -> McpEndpoints:
+        return mcp_endpoints
+
     def provide_principal(scope: Scope) -> Principal:
         return cast("Principal", dict(scope)["principal"])  # set by the gate
 
@@ -70,6 +79,7 @@ def create_app(daemon: Daemon) -> Gate:
             "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),
             "principal": Provide(provide_principal, sync_to_thread=False),
             "supervisor": Provide(provide_supervisor),
+            "mcp_endpoints": Provide(provide_mcp, sync_to_thread=False, use_cache=True),
         },
         exception_handlers={AgentError: _agent_problem, HTTPException: _http_problem, Exception: _fault},
         request_max_body_size=MAX_BODY_BYTES,

@@ -4,6 +4,7 @@ A route describes its success alone; that a key is refused, a limit reached or a
 """
 
 from dataclasses import dataclass, fields
+from http import HTTPStatus
 from typing import Any
 
 from litestar.openapi import OpenAPIConfig
@@ -25,6 +26,7 @@ _WRITING = {
     409: "It cannot be done now, or the idempotency key was used for another request.",
     413: "The body, or what the model would have to read, is too large.",
 }
+_FRAMEWORKS_400 = HTTPStatus.BAD_REQUEST.description  # its own idea of 400 has this text
 _ASKING = {502: "The model refused the request."}
 _PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -92,8 +94,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     content = {media_type: {"schema": {"$ref": f"#/components/schemas/{shape}"}}}
     replies = _ALWAYS | (_WRITING if method != "get" else {}) | (_ASKING if compatible else {})
     own = {
-        status for status in operation["responses"] if status != "400"
-    }  # the framework has its own idea of 400
+        status for status, reply in operation["responses"].items() if reply["description"] != _FRAMEWORKS_400
+    }
     operation["security"] = [{"key": []}]
     operation["responses"].update(
         {

@@ -10,6 +10,7 @@ AgentError
     ├── TooManyIngestsError     as many documents are being read for a tenant as may be
     ├── KeyRefusedError         no API key, or none that opens anything
     ├── ScopeMissingError       the key is not allowed to do this
+    ├── OriginRefusedError      a page of another site asked
     ├── RateLimitedError        the key has asked too often, or spent what it may
     ├── IdempotencyError        an idempotency key that cannot be used for this request
     └── OpenBindError           an address that others can reach, over plain HTTP
@@ -86,6 +87,13 @@ class ScopeMissingError(ApiError):
             f"this key does not have the scope {scope!r}; `agent keys create --scope {scope}` makes one"
         )
         self.scope = scope
+
+
+class OriginRefusedError(ApiError):
+    """A page of another site asked."""
+
+    def __init__(self) -> None:
+        super().__init__("a page of another site may not ask here: the Origin is not that of this server")
 
 
 class RateLimitedError(ApiError):

@@ -24,7 +24,7 @@ class Broadcast:
 
     def __init__(self) -> None:
         self._feeds: defaultdict[str, set[Feed]] = defaultdict(set)
-        self.is_shut_down = False
+        self._shut_down = anyio.Event()
 
     def on_event(self, stored: StoredEvent, state: RunState) -> None:
         """Pass on an event."""
@@ -43,10 +43,19 @@ class Broadcast:
 
     def shut_down(self) -> None:
         """The daemon is going: every stream ends, and its client comes back with the number it has."""
-        self.is_shut_down = True
+        self._shut_down.set()
         for feeds in self._feeds.values():
             for feed in feeds:
                 feed.close()
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether the daemon is going."""
+        return self._shut_down.is_set()
+
+    async def wait_shut_down(self) -> None:
+        """Wait until the daemon goes."""
+        await self._shut_down.wait()
 
     @property
     def watchers(self) -> int:

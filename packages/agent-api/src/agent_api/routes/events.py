@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import WebSocket, get, websocket
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
@@ -68,7 +69,7 @@ async def socket(
     await socket.close()
 
 
-def same_origin(socket: WebSocket[Any, Any, State]) -> bool:
-    """A browser says where a page came from: only our own pages may open a socket. Other clients say nothing."""
-    origin = socket.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == socket.headers.get("host")
+def same_origin(connection: ASGIConnection[Any, Any, Any, State]) -> bool:
+    """A browser says where a page came from: only our own pages may ask. Other clients say nothing."""
+    origin = connection.headers.get("origin")
+    return origin is None or origin.partition("://")[2] == connection.headers.get("host")

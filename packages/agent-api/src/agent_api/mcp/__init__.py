@@ -1,0 +1,1 @@
+"""The skills of a tenant for clients of the Model Context Protocol."""
