@@ -239,8 +239,8 @@ class TestDecoding:
         said: list[str] = []
         async with LlamaCppModel(weights, profile=PROFILE, threads=1, on_progress=said.append) as model:
             await ask(model, ask_for("hi", max_output_tokens=2))
-            assert model._folder is not None
-            folder = model._folder.path
+            assert model._loaded is not None
+            folder = model._loaded.folder.path
             assert folder.stat().st_mode & 0o077 == 0, "nobody else may use the socket"
             with_model = _resident_mib()
         assert not folder.exists()

@@ -11,13 +11,11 @@ import importlib
 import importlib.util
 import os
 import tempfile
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self, TypeAlias, TypeVar, cast
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
 import anyio.to_thread
 import msgspec
@@ -27,6 +25,7 @@ from agent_gateway.compat import LLAMA_CPP, Compat
 from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
 from agent_gateway.engines.decoding import Decodings
 from agent_gateway.engines.held_calls import held_request
+from agent_gateway.engines.in_process import InProcessModel
 from agent_gateway.engines.llama_completion import RawCompletion
 from agent_gateway.engines.memory import give_back, refuse_too_large
 from agent_gateway.engines.replies import Reply, as_call
@@ -36,7 +35,6 @@ from agent_gateway.errors import (
     ProviderUnavailableError,
     WeightsError,
 )
-from agent_gateway.failures import Target
 from agent_gateway.gguf import read_info
 from agent_gateway.scratch import ScratchFolder
 from agent_gateway.weights import PULL_ADVICE, OnProgress
@@ -64,6 +62,15 @@ class _Server(Protocol):  # Types the foreign class; it is no port.
     def handle_completions(self, request: bytes, callback: Callable[[bytes], bool], /) -> None: ...
 
 
+class _Open(NamedTuple):
+    """A model that is loaded."""
+
+    server: _Server
+    folder: ScratchFolder
+    """Where its socket is."""
+    template_has_tools: bool
+
+
 def default_threads() -> int:
     """The cores that this process may use, less one, and at least one.
 
@@ -73,7 +80,7 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) - 1)
 
 
-class LlamaCppModel:
+class LlamaCppModel(InProcessModel[_Open]):
     """A GGUF file as a `ChatModel`. Loads at the first use; needs no network and opens no port.
 
     At temperature 0 unless a request says otherwise. `slots` requests are decoded at once, further ones wait.
@@ -99,28 +106,14 @@ class LlamaCppModel:
         """
         if importlib.util.find_spec("xllamacpp") is None:
             raise MissingExtraError("xllamacpp", "llama")
+        super().__init__("llama.cpp", profile=profile, on_progress=on_progress)
         self._path = path
-        self._profile = profile
         self._threads = threads or default_threads()
         self._slots_count = slots
         self._compat = compat
-        self._on_progress = on_progress
         self._verbose = verbose
         self._memory_bytes = memory_bytes
-        self._loading = threading.Lock()
-        self._server: _Server | None = None
-        self._folder: ScratchFolder | None = None
-        self._template_has_tools = False
         self._decodings = Decodings(slots, "llama")
-        name = profile.name.partition(":")[2] or profile.name
-        self._target = Target(
-            where=f"{profile.name} (llama.cpp)", model=name, context_tokens=profile.context_tokens
-        )
-
-    @property
-    def profile(self) -> ModelProfile:
-        """What is known of the model without asking it."""
-        return self._profile
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """Ask the model; see the port. Closing the iterator stops the decoding before it returns.
@@ -130,21 +123,21 @@ class LlamaCppModel:
             ContextTooLongError: before anything is decoded.
             ProviderRefusedError: llama.cpp refuses the request, such as a grammar that is none.
         """
-        server = await self._ready()
+        model = await self._ready()
         async with self._decodings.turn():
-            replies = self._continue(server, request) if request.raw else self._called(server, request)
+            replies = self._continue(model.server, request) if request.raw else self._called(model, request)
             async with contextlib.aclosing(replies):
                 async for item in replies:
                     yield item
 
-    async def _called(self, server: _Server, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
+    async def _called(self, model: _Open, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """A chat. Where the model's template has no tools, llama.cpp leaves them out and does as if none were asked
         for, even if one must be called.
         """
-        held = None if self._template_has_tools else held_request(request, self._profile.schema_limits)
+        held = None if model.template_has_tools else held_request(request, self._profile.schema_limits)
         reply = Reply(self._target.model, names=wire_names(request.tools), held=held is not None)
         async with (
-            contextlib.aclosing(self._chat(server, held or request)) as items,
+            contextlib.aclosing(self._chat(model.server, held or request)) as items,
             contextlib.aclosing(as_call(items, reply) if held else items) as shown,
         ):
             async for item in shown:
@@ -196,14 +189,11 @@ class LlamaCppModel:
             WeightsError: the file is missing, truncated, no GGUF, larger than the memory that is free, or of a kind
                 that llama.cpp does not know.
         """
-        await self._ready()
+        await super().load()
 
     async def count_tokens(self, text: str) -> int:
         """The number of tokens of `text` alone, without a chat template around it."""
-        await self._ready()
-        folder = self._folder
-        if folder is None:
-            raise ProviderUnavailableError(self._target.where, "it was closed")
+        folder = (await self._ready()).folder
         from agent_gateway.engines.socket_tokens import count_tokens  # noqa: PLC0415 (loads the standard HTTP client)
 
         return await anyio.to_thread.run_sync(count_tokens, folder.path / _SOCKET, text)
@@ -214,24 +204,12 @@ class LlamaCppModel:
         The next request loads the model again.
         """
         self._decodings.stop()
-        with self._loading:
-            self._server = None
-            folder, self._folder = self._folder, None
-        give_back()
-        if folder is not None:
+        model = self._unload()
+        if model is not None:
+            folder = model.folder
+            del model  # with which the weights go
+            give_back()
             folder.remove()
-
-    async def aclose(self) -> None:
-        """As `close`, without blocking the event loop."""
-        await anyio.to_thread.run_sync(self.close)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     def _encode(self, request: ModelRequest) -> bytes:
         fields = encode_request(self._bounded(request), model=self._target.model, compat=self._compat)
@@ -247,20 +225,8 @@ class LlamaCppModel:
             request, max_output_tokens=tokens, temperature=request.temperature or 0.0
         )
 
-    async def _ready(self) -> _Server:
-        if self._server is not None:
-            return self._server
-        return await anyio.to_thread.run_sync(self._load)
-
-    def _load(self) -> _Server:
-        with self._loading:
-            if self._server is None:
-                self._server = self._start()
-            return self._server
-
-    def _start(self) -> _Server:
+    def _start(self) -> _Open:
         info = read_info(self._path, advice=PULL_ADVICE)
-        self._template_has_tools = info.template_has_tools
         tokens = self._profile.context_tokens * self._slots_count
         refuse_too_large(self._path, info, context_tokens=tokens, free_bytes=self._memory_bytes)
         began = time.monotonic()
@@ -289,10 +255,5 @@ class LlamaCppModel:
             raise WeightsError(
                 self._path, reason, "open it with verbose=True to see llama.cpp's log"
             ) from error
-        self._folder = folder
         self._say(f"{self._path.name} is ready after {time.monotonic() - began:.1f} s")
-        return cast("_Server", server)
-
-    def _say(self, message: str) -> None:
-        if self._on_progress is not None:
-            self._on_progress(message)
+        return _Open(cast("_Server", server), folder, info.template_has_tools)

@@ -15,8 +15,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import anyio.to_thread
 import msgspec
@@ -31,17 +30,17 @@ from agent_core.chat import (
     ModelRequest,
 )
 from agent_core.errors import ContextTooLongError
-from agent_core.messages import File, Image, Usage
+from agent_core.messages import Usage
 from agent_core.tool_modes.turn import readable
 from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.engines.decoding import Decodings
 from agent_gateway.engines.held_calls import held_request
+from agent_gateway.engines.in_process import InProcessModel
 from agent_gateway.engines.lark import compact, lark_choice, lark_grammar
 from agent_gateway.engines.llama_cpp import default_threads
 from agent_gateway.engines.memory import refuse_too_large, resident_bytes, wait_until_freed
 from agent_gateway.engines.replies import Piece, Reply, call_of
-from agent_gateway.errors import MissingExtraError, ProviderRefusedError, WeightsError
-from agent_gateway.failures import Target
+from agent_gateway.errors import MissingExtraError, WeightsError
 from agent_gateway.gguf import read_info
 from agent_gateway.weights import PULL_ADVICE, OnProgress
 
@@ -99,7 +98,7 @@ class _Chunk(Protocol):
     usage: _Usage | None
 
 
-class MistralRsModel:
+class MistralRsModel(InProcessModel[_Runner]):
     """A GGUF file as a `ChatModel` on mistral.rs. Loads at the first use; needs no network and opens no port.
 
     At temperature 0 unless a request says otherwise. Up to `slots` replies are written at once, token by token in
@@ -125,28 +124,16 @@ class MistralRsModel:
         """
         if importlib.util.find_spec("mistralrs") is None:
             raise MissingExtraError("mistralrs", "mistralrs")
+        super().__init__("mistral.rs", profile=profile, on_progress=on_progress)
         self._path = path
-        self._profile = profile
         self._threads = threads or default_threads()
         self._slots = slots
-        self._on_progress = on_progress
         self._verbose = verbose
         self._memory_bytes = memory_bytes
-        self._loading = threading.Lock()
         # Two prompts of one length that are read at once break the engine ("input tensor is not contiguous"), and
         # its runner is busy for others while it takes a request.
         self._reading = threading.Lock()
-        self._runner: _Runner | None = None
         self._decodings = Decodings(slots, "mistralrs")
-        name = profile.name.partition(":")[2] or profile.name
-        self._target = Target(
-            where=f"{profile.name} (mistral.rs)", model=name, context_tokens=profile.context_tokens
-        )
-
-    @property
-    def profile(self) -> ModelProfile:
-        """What is known of the model without asking it."""
-        return self._profile
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """Ask the model; see the port. Closing the iterator stops the reply, once the prompt is read.
@@ -156,7 +143,7 @@ class MistralRsModel:
             ContextTooLongError: before anything is read.
             ProviderRefusedError: mistral.rs refuses the request, or it holds pictures or files.
         """
-        self._check(request)
+        self._refuse_what_is_no_text(request)
         runner = await self._ready()
         held = held_request(request, self._profile.schema_limits)
         reply = Reply(self._target.model, names=wire_names(request.tools), held=held is not None)
@@ -168,15 +155,6 @@ class MistralRsModel:
             decoding.result(self._target)
         for item in reply.end():
             yield item
-
-    async def load(self) -> None:
-        """Load the weights now rather than at the first request; does nothing where they are loaded.
-
-        Raises:
-            WeightsError: the file is missing, truncated, no GGUF, larger than the memory that is free, or of a kind
-                that mistral.rs does not know.
-        """
-        await self._ready()
 
     async def count_tokens(self, text: str) -> int:
         """The number of tokens of `text` alone, without a chat template around it."""
@@ -190,23 +168,11 @@ class MistralRsModel:
         """
         self._decodings.stop()
         held_bytes = resident_bytes()
-        with self._loading:
-            was_loaded, self._runner = self._runner is not None, None
-        if was_loaded:  # the engine's own thread drops the weights, a fifth of a second later and more
+        if (
+            self._unload() is not None
+        ):  # the engine's own thread drops the weights, a fifth of a second later and more
             size = self._path.stat().st_size if self._path.exists() else 0
             wait_until_freed(size, before_bytes=held_bytes, within_s=_ENDING_S)
-
-    async def aclose(self) -> None:
-        """As `close`, without blocking the event loop."""
-        await anyio.to_thread.run_sync(self.close)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     # In the worker thread.
 
@@ -302,26 +268,6 @@ class MistralRsModel:
         with self._reading:
             return len(runner.tokenize_text(text, False, None))
 
-    def _check(self, request: ModelRequest) -> None:
-        for message in request.messages:
-            if any(isinstance(part, Image | File) for part in message.parts):
-                raise ProviderRefusedError(self._target.where, "it reads text, no pictures or files")
-            try:
-                message.text.encode()
-            except UnicodeEncodeError as error:  # half a surrogate pair, such as a file name that is no text
-                raise ProviderRefusedError(self._target.where, str(error)) from error
-
-    async def _ready(self) -> _Runner:
-        if self._runner is not None:
-            return self._runner
-        return await anyio.to_thread.run_sync(self._load)
-
-    def _load(self) -> _Runner:
-        with self._loading:
-            if self._runner is None:
-                self._runner = self._start()
-            return self._runner
-
     def _start(self) -> _Runner:
         info = read_info(self._path, advice=PULL_ADVICE)
         tokens = self._profile.context_tokens * self._slots
@@ -345,10 +291,6 @@ class MistralRsModel:
             ) from error
         self._say(f"{self._path.name} is ready after {time.monotonic() - began:.1f} s")
         return cast("_Runner", runner)
-
-    def _say(self, message: str) -> None:
-        if self._on_progress is not None:
-            self._on_progress(message)
 
 
 def _piece(chunk: _Chunk, names: Mapping[str, str]) -> Piece:

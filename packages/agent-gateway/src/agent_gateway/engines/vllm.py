@@ -11,27 +11,26 @@ import importlib
 import importlib.util
 import os
 import secrets
-import threading
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Protocol, Self, cast
+from types import MappingProxyType
+from typing import Any, Protocol, cast
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from agent_core.chat import Choice, Completion, Constraint, Delta, JsonSchema, ModelProfile, ModelRequest
 from agent_core.errors import ContextTooLongError
-from agent_core.messages import File, Image, Usage
+from agent_core.messages import Usage
 from agent_core.tools import ToolCall
 from agent_gateway.compat import COMPATS
 from agent_gateway.dialects.openai_chat import encode_request
 from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.engines.checkpoints import checkpoint_bytes
 from agent_gateway.engines.held_calls import held_request
+from agent_gateway.engines.in_process import InProcessModel
 from agent_gateway.engines.memory import available_bytes
 from agent_gateway.engines.replies import Piece, Reply, call_of
 from agent_gateway.errors import (
@@ -40,7 +39,6 @@ from agent_gateway.errors import (
     ProviderUnavailableError,
     WeightsError,
 )
-from agent_gateway.failures import Target
 from agent_gateway.weights import OnProgress
 
 _GIB = 1 << 30
@@ -61,7 +59,7 @@ class _Engine(Protocol):  # Types the foreign class; it is no port.
     def shutdown(self) -> None: ...
 
 
-class VllmModel:
+class VllmModel(InProcessModel[_Engine]):
     """A checkpoint folder as a `ChatModel` on vLLM. Loads at the first use, for half a minute and more; opens no port.
 
     Requests are batched by vLLM itself, up to `slots` at once. At temperature 0 unless a request says otherwise.
@@ -91,26 +89,14 @@ class VllmModel:
         """
         if importlib.util.find_spec("vllm") is None:
             raise MissingExtraError("vllm", "vllm")
+        super().__init__("vLLM", profile=profile, on_progress=on_progress)
         self._folder = folder
-        self._profile = profile
         self._slots = slots
         self._context_gib = context_gib
         self._tool_parser = tool_parser
         self._settings = dict(settings or {})
-        self._on_progress = on_progress
         self._verbose = verbose
         self._memory_bytes = memory_bytes
-        self._loading = threading.Lock()
-        self._engine: _Engine | None = None
-        name = profile.name.partition(":")[2] or profile.name
-        self._target = Target(
-            where=f"{profile.name} (vLLM)", model=name, context_tokens=profile.context_tokens
-        )
-
-    @property
-    def profile(self) -> ModelProfile:
-        """What is known of the model without asking it."""
-        return self._profile
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Delta | Completion]:
         """Ask the model; see the port. Closing the iterator takes the request out of vLLM's batch.
@@ -121,7 +107,7 @@ class VllmModel:
             ProviderRefusedError: vLLM refuses the request, or it holds pictures or files.
             ProviderUnavailableError: vLLM's process has ended; the next request starts it again.
         """
-        self._check(request)
+        self._refuse_what_is_no_text(request, "; its server reads them")
         engine = await self._ready()
         held = held_request(request, self._profile.schema_limits)
         asked = held or request
@@ -144,15 +130,6 @@ class VllmModel:
         for item in reply.end():
             yield item
 
-    async def load(self) -> None:
-        """Load the weights now rather than at the first request; does nothing where they are loaded.
-
-        Raises:
-            WeightsError: the folder is no whole checkpoint, is larger than the memory that is free, or vLLM cannot
-                load it.
-        """
-        await self._ready()
-
     async def count_tokens(self, text: str) -> int:
         """The number of tokens of `text` alone, without a chat template around it."""
         engine = await self._ready()
@@ -163,24 +140,11 @@ class VllmModel:
 
         The next request loads the model again.
         """
-        with self._loading:
-            engine, self._engine = self._engine, None
+        engine = self._unload()
         if engine is not None:
             engine.shutdown()
             del engine
             gc.collect()  # it is part of a cycle, and complains where the end of the interpreter finds it
-
-    async def aclose(self) -> None:
-        """As `close`, without blocking the event loop."""
-        await anyio.to_thread.run_sync(self.close)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def _pieces(
         self, engine: _Engine, request: ModelRequest, tokens: Sequence[int]
@@ -202,7 +166,7 @@ class VllmModel:
                     )
                     yield Piece(text=one.text, finish=one.finish_reason or "", usage=usage)
         except dead as error:
-            self._engine = None
+            self._loaded = None
             raise ProviderUnavailableError(self._target.where, "its process has ended") from error
         except refused as error:
             raise ProviderRefusedError(self._target.where, str(error)) from error
@@ -234,27 +198,6 @@ class VllmModel:
             call_of(call.function.name, call.function.arguments, names, call.id) for call in found.tool_calls
         )
         return Piece(text=found.content or "", calls=calls)
-
-    def _check(self, request: ModelRequest) -> None:
-        for message in request.messages:
-            if any(isinstance(part, Image | File) for part in message.parts):
-                reason = "in this process it reads text, no pictures or files; its server reads them"
-                raise ProviderRefusedError(self._target.where, reason)
-            try:
-                message.text.encode()
-            except UnicodeEncodeError as error:  # half a surrogate pair, such as a file name that is no text
-                raise ProviderRefusedError(self._target.where, str(error)) from error
-
-    async def _ready(self) -> _Engine:
-        if self._engine is not None:
-            return self._engine
-        return await anyio.to_thread.run_sync(self._load)
-
-    def _load(self) -> _Engine:
-        with self._loading:
-            if self._engine is None:
-                self._engine = self._start()
-            return self._engine
 
     def _start(self) -> _Engine:
         size = checkpoint_bytes(self._folder)
@@ -299,10 +242,6 @@ class VllmModel:
                 f"vLLM itself {_PROCESS_BYTES >> 20:,} MiB) and {free >> 20:,} MiB are free"
             )
             raise WeightsError(self._folder, reason, "free some, or choose a smaller model")
-
-    def _say(self, message: str) -> None:
-        if self._on_progress is not None:
-            self._on_progress(message)
 
 
 def _errors() -> tuple[type[Exception], tuple[type[Exception], ...]]:
