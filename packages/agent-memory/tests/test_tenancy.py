@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,8 +23,10 @@ from agent_memory import (
     SqliteJournal,
     TenantMemory,
     Tenants,
+    domains_from,
 )
-from agent_memory.export import Format
+from agent_memory.knowledge.rows import Unit
+from agent_memory.table_files import Format
 
 NAMES = ("acme", "acme2", "../acme", "acme/", "ACME", "", "a b", "%61cme", "b" * 80)
 
@@ -52,12 +55,24 @@ async def fill(tenant: TenantMemory, secret: str, count: int = 3) -> None:
     await tenant.skills.learn(outcome(1, "t", f"code {secret}", tool=True), verified=True)
 
 
+async def know(tenant: TenantMemory, secret: str) -> None:
+    """A passage in a knowledge base, of the same source for every tenant."""
+    told = f"The code of the vault is {secret}."
+    passage = Unit(source="code.md", ordinal=0, digest="1", text=told, window=told, lead=told)
+    await (await tenant.knowledge()).write("general", [passage])
+
+
 async def all_that_is_heard(
     tenant: TenantMemory, question: str, ids: list[int], only: Filter, to: Path
 ) -> str:
     """Whatever a tenant can get at, by question, filter, guessed ids, keys and export."""
-    memory, skills = tenant.long_term, tenant.skills
+    memory, skills, knowledge = tenant.long_term, tenant.skills, await tenant.knowledge()
     heard: list[object] = [
+        await knowledge.search(question, k=100),
+        await knowledge.search(
+            "what is the code of the vault?", k=100, filters={"source": ["code.md", question]}
+        ),
+        await knowledge.sources("general"),
         [hit.text for hit in await memory.search(question, k=100, only=only)],
         [hit.text for hit in await memory.search(question, k=100)],
         [hit.text for hit in await memory.search_facts(question, k=100)],
@@ -75,7 +90,9 @@ async def all_that_is_heard(
     ]
     for form in ("jsonl", "parquet"):
         await tenant.export(to / form, form=form)  # type: ignore[arg-type]
-        heard += [str(file.read_bytes()) for file in (to / form).iterdir()]
+        for file in (to / form).iterdir():
+            packed = file.suffix == ".parquet"
+            heard.append(str(pq.read_table(file).to_pylist() if packed else file.read_bytes()))
     return msgspec.json.encode(heard).decode()
 
 
@@ -107,11 +124,12 @@ def test_nothing_of_one_tenant_reaches_another(
         for name, secret in secrets.items():
             async with await tenants.open(name) as tenant:
                 await fill(tenant, secret)
+                await know(tenant, secret)
         for name, own in secrets.items():
             others = [secret for secret in secrets.values() if secret != own]
             async with await tenants.open(name) as tenant:
                 heard = await all_that_is_heard(tenant, question, ids, only, root / f"export {own}")
-                assert own in heard
+                assert heard.count(own) > heard.count("vault") > 3
                 assert not any(secret in heard for secret in others)
                 assert tenant.folder.parent == tenants.root
             files = [file.read_bytes() for file in tenants.folder(name).rglob("*") if file.is_file()]
@@ -163,6 +181,7 @@ async def exported(tenants: Tenants, tmp_path: Path, form: Format) -> Path:
         await SqliteJournal.open(tmp_path / "runs.db") as journal,
     ):
         await fill(tenant, "xyz", count=30)
+        await know(tenant, "xyz")
         await tenant.long_term.retract((await tenant.long_term.facts())[-1].id)
         await SessionMemory(journal, model="m", pins=tenant.long_term).pin("s", user("my name is Ana"))
         await tenant.export(tmp_path / "export", form=form)
@@ -183,6 +202,7 @@ async def everything(tenant: TenantMemory) -> list[object]:
         await skills.all_patterns(),
         await skills.statistics(),
         skills.shots("look_up", "code"),
+        await (await tenant.knowledge()).search("the vault"),
     ]
 
 
@@ -209,6 +229,7 @@ async def test_what_is_exported_is_all_there_once_it_is_restored(tenants: Tenant
         ("memory.episodes.jsonl", b'{"id":1}\n', "the fields"),
         ("memory.facts.jsonl", b"{]\n", "line 1"),
         ("memory.entries.jsonl", b'{"key":null,"value":"1","updated_at":0}\n', "does not fit"),
+        ("knowledge.general.jsonl", b"{]\n", "line 1"),
     ],
 )
 async def test_a_broken_export_is_refused_whole(
@@ -220,8 +241,37 @@ async def test_a_broken_export_is_refused_whole(
         (exported / file).write_bytes(content)
     with pytest.raises(ImportFormatError, match=reason):
         await tenants.restore("to", exported)
+    assert "to" not in await tenants.names()
     async with await tenants.open("to") as tenant:
         assert [one async for one in tenant.long_term.episodes()] == []
+
+
+async def test_an_export_from_before_knowledge_bases_is_still_restored(
+    tenants: Tenants, tmp_path: Path
+) -> None:
+    async with await tenants.open("from") as tenant:
+        await fill(tenant, "xyz")
+        await tenant.export(tmp_path / "export")
+    path = tmp_path / "export" / "manifest.json"
+    told = msgspec.json.decode(path.read_bytes())
+    assert told.pop("knowledge") == []
+    path.write_bytes(msgspec.json.encode({**told, "version": 1}))
+    assert await tenants.restore("to", tmp_path / "export") > 5
+
+
+async def test_knowledge_of_a_domain_of_its_own_goes_with_its_tenant(tmp_path: Path) -> None:
+    tenants = Tenants(
+        tmp_path / "all", domains=domains_from([{"name": "recipes", "description": "Cooking."}])
+    )
+    async with await tenants.open("from") as tenant:
+        told = "Bread is made of flour."
+        passage = Unit(source="bread.md", ordinal=0, digest="1", text=told, window=told, lead=told)
+        await (await tenant.knowledge()).write("recipes", [passage])
+        await tenant.export(tmp_path / "export")
+    await tenants.restore("to", tmp_path / "export")
+    async with await tenants.open("to") as tenant:
+        (found,) = await (await tenant.knowledge()).search("bread")
+        assert (found.domain, found.text) == ("recipes", told)
 
 
 async def test_the_knowledge_of_a_tenant_is_in_its_folder(tenants: Tenants) -> None:

@@ -4,7 +4,7 @@ Nothing is shared, so no filter has to hold tenants apart: a query, an id or an 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -14,11 +14,14 @@ import anyio
 import anyio.to_thread
 
 from agent_core.ports import Clock, Embedder
-from agent_memory import export
-from agent_memory.export import Format, Manifest
+from agent_memory import export, sqlite
+from agent_memory.errors import MemoryUnavailableError
+from agent_memory.knowledge.domains import BUILT_IN, Domain
 from agent_memory.knowledge.tenants import tenant_address
 from agent_memory.long_term import LongTermMemory
+from agent_memory.manifest import ExportedDomain, Manifest, manifest_of
 from agent_memory.skill_memory import SkillMemory
+from agent_memory.table_files import Format
 
 if TYPE_CHECKING:
     from agent_memory.knowledge.lance import LanceKnowledgeBase
@@ -35,7 +38,9 @@ class TenantMemory:
         folder: Path,
         long_term: LongTermMemory,
         skills: SkillMemory,
+        *,
         embedder: Embedder | None,
+        domains: Mapping[str, Domain],
     ) -> None:
         """`Tenants.open` is the way to make one."""
         self.name = name
@@ -43,6 +48,7 @@ class TenantMemory:
         self.long_term = long_term
         self.skills = skills
         self._embedder = embedder
+        self._domains = domains
         self._knowledge: LanceKnowledgeBase | None = None
 
     async def knowledge(self) -> "LanceKnowledgeBase":
@@ -55,18 +61,26 @@ class TenantMemory:
 
         if self._knowledge is None:
             self._knowledge = await LanceKnowledgeBase.open(
-                self.folder / _KNOWLEDGE, tenant=self.name, embedder=self._embedder
+                self.folder / _KNOWLEDGE, tenant=self.name, embedder=self._embedder, domains=self._domains
             )
         return self._knowledge
 
     async def export(self, folder: str | Path, *, form: Format = "jsonl") -> Manifest:
-        """Write everything but the knowledge bases, whose sources are the tenant's own files, into a folder.
+        """Write everything into a folder, knowledge bases with their vectors; of runs, the journal keeps what they said.
 
         Raises:
             MemoryUnavailableError: something cannot be read, or the folder not written.
+            UnknownDomainError: there is knowledge of a domain that is not among `Tenants(domains=...)`.
+            KnowledgeUnavailableError: a knowledge base cannot be read.
         """
         databases = {"memory": self.folder / _MEMORY, "skills": self.folder / _SKILLS}
-        return await anyio.to_thread.run_sync(export.export_files, databases, Path(folder), form)
+        knowledge: tuple[ExportedDomain, ...] = ()
+        if await anyio.Path(self.folder / _KNOWLEDGE).is_dir():
+            try:
+                knowledge = await (await self.knowledge()).export_domains(folder, form=form)
+            except OSError as error:
+                raise MemoryUnavailableError(str(folder), sqlite.reason(error)) from error
+        return await anyio.to_thread.run_sync(export.export_files, databases, Path(folder), form, knowledge)
 
     async def close(self) -> None:
         """Close all files. A second call does nothing."""
@@ -93,6 +107,7 @@ class Tenants:
         *,
         embedder: Embedder | None = None,
         language: str = "english",
+        domains: Mapping[str, Domain] = BUILT_IN,
         clock: Clock | None = None,
     ) -> None:
         """Nothing is opened or written yet.
@@ -101,11 +116,13 @@ class Tenants:
             root: The folder; a tenant's own is made in it when it is first opened.
             embedder: Of all memories; not closed here. None: long-term memory and skills find by words alone.
             language: What the stems are made for, as Snowball names it.
+            domains: What knowledge can be kept of: `BUILT_IN`, or what `domains_from` made of settings.
             clock: The time; the system's by default.
         """
         self.root = Path(root)
         self._embedder = embedder
         self._language = language
+        self._domains = domains
         self._clock = clock
 
     def folder(self, tenant: str) -> Path:
@@ -147,19 +164,29 @@ class Tenants:
         except BaseException:
             await long_term.close()
             raise
-        return TenantMemory(tenant, folder, long_term, skills, self._embedder)
+        return TenantMemory(tenant, folder, long_term, skills, embedder=self._embedder, domains=self._domains)
 
     async def restore(self, tenant: str, folder: str | Path) -> int:
-        """Import an export into a tenant that has nothing yet; returns how many rows.
+        """Import an export into a tenant that has nothing yet; returns how many rows. If it fails, a new tenant is gone.
 
         Raises:
             ImportFormatError: it is no export, or the tenant has something already.
             MemoryUnavailableError: a file cannot be written.
+            KnowledgeUnavailableError: a knowledge base cannot be written.
         """
-        await anyio.to_thread.run_sync(export.manifest_of, Path(folder))
-        async with await self.open(tenant) as memory:
-            rows = await memory.long_term.restore(Path(folder))
-            return rows + await memory.skills.restore(Path(folder))
+        manifest = await anyio.to_thread.run_sync(manifest_of, Path(folder))
+        is_new = not await anyio.Path(self.folder(tenant)).is_dir()
+        try:
+            async with await self.open(tenant) as memory:
+                rows = await memory.long_term.restore(Path(folder))
+                rows += await memory.skills.restore(Path(folder))
+                if manifest.knowledge:
+                    rows += await (await memory.knowledge()).restore(folder)
+        except BaseException:
+            if is_new:
+                await self.erase(tenant)
+            raise
+        return rows
 
     async def erase(self, tenant: str) -> bool:
         """Remove a tenant with all its files; close it first. False: there was none.

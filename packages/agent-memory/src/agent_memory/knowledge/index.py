@@ -180,12 +180,13 @@ class LanceTable:
                 found.update(part["source"].to_pylist())
         return found
 
-    async def units(self) -> AsyncGenerator[list[dict[str, Any]]]:
-        """All rows but for their vectors, some at a time."""
-        names = [name for name in self.layout.names if name != "vector"]
+    async def batches(self, count: int, without: Sequence[str] = ()) -> AsyncGenerator[Any]:
+        """All rows of the latest version, as Arrow batches of at most `count`; `without` some columns."""
+        names = [name for name in self.layout.names if name not in without]
         with storage(self._where):
-            async for part in await self._table.query().select(names).to_batches(max_batch_length=4_096):
-                yield part.to_pylist()
+            async with self._at(await self.version()) as table:
+                async for part in await table.query().select(names).to_batches(max_batch_length=count):
+                    yield part
 
     # ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────
 

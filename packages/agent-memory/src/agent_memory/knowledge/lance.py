@@ -18,21 +18,24 @@ from numpy.typing import NDArray
 from agent_core.knowledge import Filters, Passage
 from agent_core.ports import Embedder
 from agent_memory.embedders.static import StaticEmbedder
-from agent_memory.errors import EmbedderMismatchError, KnowledgeVersionError, UnknownDomainError
-from agent_memory.knowledge import ingest, routing, rows
+from agent_memory.errors import KnowledgeVersionError, UnknownDomainError
+from agent_memory.knowledge import ingest, routing
 from agent_memory.knowledge.domains import BUILT_IN, Domain
+from agent_memory.knowledge.embedding import check_embedder, embedded_again, unit_vectors
 from agent_memory.knowledge.filters import kinds, predicate
 from agent_memory.knowledge.index import LanceTables
+from agent_memory.knowledge.portable import export_domains, restore_domains
 from agent_memory.knowledge.retrieval import Reranker, RetrievalWeights, Shelf, reranked
 from agent_memory.knowledge.rows import Unit, as_array, batch
 from agent_memory.knowledge.tenants import tenant_address
 from agent_memory.knowledge.versions import Difference, Version, difference, listed, marked, rolled_back
 from agent_memory.knowledge.writer import BatchingWriter
+from agent_memory.manifest import ExportedDomain, Manifest, manifest_of, with_knowledge, write_manifest
+from agent_memory.table_files import Format
 
 _RERANKED = 40
 _NO_TIME = timedelta(milliseconds=5)
 """What is older is not kept; LanceDB warns of none at all."""
-_AT_ONCE = 2_048
 _READ_ONE_BY_ONE = 2_000
 """More rows than this outside of the indexes are worth an upkeep."""
 _PROFILED = 2_000
@@ -180,19 +183,10 @@ class LanceKnowledgeBase:
         shelf = await self._shelf(self._known(domain), create=True)
         assert shelf is not None  # noqa: S101  # it was asked for
         if units:
-            made = batch(units, await self._vectors(units), shelf.table.layout)
+            made = batch(units, await unit_vectors(self._embedder, units), shelf.table.layout)
             await self._writer(domain, shelf).write(made, replaced)
         elif replaced:
             await self._writer(domain, shelf).delete(replaced)
-
-    async def _vectors(self, units: Sequence[Unit]) -> NDArray[np.float32]:
-        """What a unit says it is about, and all that it says, in equal parts."""
-        texts = as_array(await self._embedder.embed([unit.text for unit in units]))
-        leads = as_array(await self._embedder.embed([unit.lead for unit in units]))
-        both = texts + leads
-        lengths = np.linalg.norm(both, axis=1, keepdims=True)
-        np.divide(both, lengths, out=both, where=lengths > 0)
-        return both
 
     async def put_in_order(self, domain: str) -> None:
         """Do now what is otherwise done every so many commits: indexes, fragments, old versions.
@@ -328,18 +322,45 @@ class LanceKnowledgeBase:
         kept = self._shelves.pop(domain, None)
         old = kept.table if kept is not None else await self._tables.open(domain)
         self._writers.pop(domain, None)
-        made = [unit async for part in old.units() for unit in rows.units(part)]
-        vectors = [
-            await self._vectors(made[start : start + _AT_ONCE]) for start in range(0, len(made), _AT_ONCE)
-        ]
-        layout = rows.schema(known, dimensions=self._embedder.dimensions, embedder=self._embedder.name)
-        parts = [
-            batch(made[number * _AT_ONCE : (number + 1) * _AT_ONCE], part, layout)
-            for number, part in enumerate(vectors)
-        ]
-        old.close()
-        await self._tables.overwrite(known, rows.together(parts, layout))
-        return len(made)
+        return await embedded_again(self._tables, old, known, self._embedder)
+
+    # ── going elsewhere ──────────────────────────────────────────────────────────────────────────────────────────
+
+    async def export_domains(
+        self, folder: str | Path, *, form: Format = "jsonl"
+    ) -> tuple[ExportedDomain, ...]:
+        """Write every domain that holds something into a folder: its passages and their vectors, as `export` does, but
+        for the manifest.
+
+        Raises:
+            UnknownDomainError: something is kept of a domain that this knowledge base was not opened with.
+            KnowledgeUnavailableError: the storage failed.
+            OSError: a file cannot be written.
+        """
+        return await export_domains(self._tables, self.domains, Path(folder), form)
+
+    async def export(self, folder: str | Path, *, form: Format = "jsonl") -> Manifest:
+        """Write all passages with their vectors, and the settings of their domains, into a folder.
+
+        Raises:
+            As `export_domains`.
+        """
+        manifest = with_knowledge(form, {}, await self.export_domains(folder, form=form))
+        await asyncio.to_thread(write_manifest, Path(folder), manifest)
+        return manifest
+
+    async def restore(self, folder: str | Path) -> int:
+        """Import the knowledge of an export, whatever else is in it; returns how many passages. All or nothing.
+
+        Raises:
+            ImportFormatError: it is no export, or of a domain that is not known here or holds something already.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        manifest = await asyncio.to_thread(manifest_of, Path(folder))
+        for one in manifest.knowledge:  # an empty table makes room for another
+            self._shelves.pop(one.domain.name, None)
+            self._writers.pop(one.domain.name, None)
+        return await restore_domains(self._tables, self.domains, Path(folder), manifest)
 
     # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -362,21 +383,11 @@ class LanceKnowledgeBase:
                     )
                 else:
                     return None
-                self._check_embedder(domain.name, table.recorded)
+                check_embedder(f"{self.where}/{domain.name}", domain, table.recorded, self._embedder)
                 if self._weights.unit:
                     await table.index_units(domain)
                 self._shelves[domain.name] = Shelf(domain, table)
             return self._shelves[domain.name]
-
-    def _check_embedder(self, domain: str, recorded: Mapping[str, str]) -> None:
-        given = {"embedder": self._embedder.name, "dimensions": str(self._embedder.dimensions)}
-        if any(recorded.get(name) != value for name, value in given.items()):
-            raise EmbedderMismatchError(
-                f"{self.where}/{domain}",
-                f"{recorded.get('embedder')} ({recorded.get('dimensions')})",
-                f"{given['embedder']} ({given['dimensions']})",
-                f"open it with that embedder, or embed again with this one: `await kb.reembed({domain!r})`",
-            )
 
     async def aclose(self) -> None:
         """Wait for what is being written, and let go of the tables; the embedder is the caller's. May be called twice."""
