@@ -1,7 +1,9 @@
 """Snippets in Monty: what works, and twelve ways out that do not."""
 
+import asyncio
 import contextlib
 
+import anyio
 import pytest
 
 from agent_skills.errors import SkillFailedError, SkillTimeoutError
@@ -85,3 +87,29 @@ async def test_no_snippet_gets_out(interpreter, name):
 async def test_a_flood_of_output_ends_the_snippet(interpreter):
     with pytest.raises(SkillFailedError), contextlib.suppress(SkillTimeoutError):
         await interpreter.run("while True:\n    print('x' * 1000)")
+
+
+async def test_a_snippet_that_is_cancelled_ends_at_once_and_the_next_one_runs():
+    one = MontyInterpreter(SnippetLimits(run_s=600, timeout_s=600), size=1)
+    running = asyncio.ensure_future(one.run("while True:\n    pass"))
+    waiting = asyncio.ensure_future(one.run("1"))
+    with anyio.fail_after(60):
+        while not (one._threads and any(job._process for job in one._threads._running)):
+            await anyio.sleep(0.01)
+        running.cancel()
+        waiting.cancel()
+        results = await asyncio.gather(running, waiting, return_exceptions=True)
+        assert [type(result) for result in results] == [asyncio.CancelledError] * 2
+        assert (await one.run("40 + 2")).value == 42  # there is one thread, and it is free
+        await one.aclose()
+
+
+async def test_closing_ends_what_runs():
+    one = MontyInterpreter(SnippetLimits(run_s=600, timeout_s=600), size=1)
+    running = asyncio.ensure_future(one.run("while True:\n    pass"))
+    with anyio.fail_after(60):
+        while not (one._threads and any(job._process for job in one._threads._running)):
+            await anyio.sleep(0.01)
+        await one.aclose()
+        with pytest.raises(SkillFailedError):
+            await running

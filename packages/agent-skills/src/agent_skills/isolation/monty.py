@@ -1,10 +1,13 @@
 """Level 3 for snippets: Monty, an interpreter of a part of Python with no way out but the functions that it is given.
 
-For what a model wrote. It runs in a process of Monty's own, which is replaced when it crashes.
+For what a model wrote. It runs in a process of Monty's own, which is replaced when it crashes. A snippet that may call
+functions runs in a session that is awaited, any other in a thread (`monty_threads`).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -13,7 +16,9 @@ from agent_skills.errors import IsolationError, SkillFailedError, SkillTimeoutEr
 from agent_skills.isolation.sandbox import MEBIBYTE
 
 if TYPE_CHECKING:
-    from pydantic_monty import AsyncMonty, ResourceLimits
+    from pydantic_monty import AsyncMonty, CollectString, MontySession, ResourceLimits
+
+    from agent_skills.isolation.monty_threads import SnippetThreads
 
 Function = Callable[..., Awaitable[object]]
 """What a snippet may call, with `await`."""
@@ -48,10 +53,11 @@ class MontyInterpreter:
     """Runs snippets, each in a session of its own. Belongs to one event loop."""
 
     def __init__(self, limits: SnippetLimits | None = None, *, size: int = 4) -> None:
-        """`size` is how many snippets may run at once; further ones wait."""
+        """`size` is how many snippets of a kind (with functions, without) may run at once; further ones wait."""
         self._limits = limits or SnippetLimits()
         self._size = size
-        self._pool: AsyncMonty | None = None
+        self._awaited: AsyncMonty | None = None
+        self._threads: SnippetThreads | None = None
         self._lock = asyncio.Lock()
 
     async def run(
@@ -68,53 +74,87 @@ class MontyInterpreter:
             SkillTimeoutError: it took longer than `timeout_s`.
             IsolationError: Monty is not installed.
         """
-        pool = self._pool or await self._open()
+        _assert_installed()
         from pydantic_monty import CollectString, MontyError  # noqa: PLC0415 - an extra; 50 ms at its first import
 
-        limits: ResourceLimits = {
-            "max_feed_duration_secs": self._limits.run_s,
-            "max_memory": self._limits.memory_bytes,
-            "max_recursion_depth": self._limits.depth,
-            "max_suspensions": self._limits.calls,
-            "max_total_sleep_secs": self._limits.run_s,
-        }
         printed = CollectString(self._limits.output_bytes)
         try:
-            async with asyncio.timeout(self._limits.timeout_s), pool.checkout(limits=limits) as session:
-                value = cast(
-                    "object",
-                    await session.feed_run(
-                        code,
-                        inputs=dict(inputs or {}),
-                        external_lookup=dict(functions or {}),
-                        print_callback=printed,
-                    ),
-                )
+            async with asyncio.timeout(self._limits.timeout_s):
+                value = await self._value(code, dict(inputs or {}), dict(functions or {}), printed)
         except MontyError as error:
             raise SkillFailedError(_words(error, printed.output), code="snippet_failed") from error
         except TimeoutError:
             raise SkillTimeoutError("the snippet", self._limits.timeout_s) from None
         return Snippet(value=value, output=printed.output)
 
-    async def _open(self) -> "AsyncMonty":
-        try:
+    async def _value(
+        self,
+        code: str,
+        inputs: dict[str, object],
+        functions: dict[str, Function],
+        printed: "CollectString",
+    ) -> object:
+        limits = self._resources()
+        if functions:
+            pool = await self._open_awaited()
+            async with pool.checkout(limits=limits) as awaited:
+                value = await awaited.feed_run(
+                    code, inputs=inputs, external_lookup=functions, print_callback=printed
+                )
+                return cast("object", value)
+
+        def feed(session: "MontySession") -> object:
+            return cast("object", session.feed_run(code, inputs=inputs, print_callback=printed))
+
+        return await (await self._open_threads()).run(limits, feed)
+
+    def _resources(self) -> "ResourceLimits":
+        return {
+            "max_feed_duration_secs": self._limits.run_s,
+            "max_memory": self._limits.memory_bytes,
+            "max_recursion_depth": self._limits.depth,
+            "max_suspensions": self._limits.calls,
+            "max_total_sleep_secs": self._limits.run_s,
+        }
+
+    async def _open_awaited(self) -> "AsyncMonty":
+        if self._awaited is None:
             from pydantic_monty import AsyncMonty  # noqa: PLC0415 - see above
-        except ImportError:
-            raise IsolationError(
-                "Monty is not installed: install agent-skills[monty], or pydantic-monty"
-            ) from None
-        async with self._lock:
-            if self._pool is None:
-                pool = AsyncMonty(max_processes=self._size, feed_duration_limit_grace=_GRACE_S)
-                await pool.__aenter__()
-                self._pool = pool
-        return self._pool
+
+            async with self._lock:
+                if self._awaited is None:
+                    pool = AsyncMonty(max_processes=self._size, feed_duration_limit_grace=_GRACE_S)
+                    await pool.__aenter__()
+                    self._awaited = pool
+        return self._awaited
+
+    async def _open_threads(self) -> "SnippetThreads":
+        if self._threads is None:
+            from pydantic_monty import Monty  # noqa: PLC0415 - see above
+
+            from agent_skills.isolation.monty_threads import SnippetThreads  # noqa: PLC0415 - as Monty itself
+
+            async with self._lock:
+                if self._threads is None:
+                    pool = Monty(max_processes=self._size, feed_duration_limit_grace=_GRACE_S)
+                    await asyncio.to_thread(pool.__enter__)
+                    self._threads = SnippetThreads(pool, self._size)
+        return self._threads
 
     async def aclose(self) -> None:
         """End the processes; may be called twice."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.__aexit__(None, None, None)
+        awaited, self._awaited = self._awaited, None
+        threads, self._threads = self._threads, None
+        if awaited is not None:
+            await awaited.__aexit__(None, None, None)
+        if threads is not None:
+            await threads.aclose()
+
+
+@cache
+def _assert_installed() -> None:
+    if find_spec("pydantic_monty") is None:
+        raise IsolationError("Monty is not installed: install agent-skills[monty], or pydantic-monty")
 
 
 def _words(error: Exception, printed: str) -> str:
