@@ -5,7 +5,8 @@ import json
 import anyio
 import pytest
 
-from agent_api.streaming import Broadcast, event_stream
+from agent_api.broadcast import Broadcast
+from agent_api.streaming import event_stream
 from agent_core.chat import TextDelta
 from agent_core.testing import answer, call
 
@@ -15,7 +16,9 @@ def numbers(frames):
 
 
 async def collect(agent, broadcast, run_id, after=0):
-    return [frame async for frame in event_stream(agent.journal, broadcast, run_id, after=after)]
+    stream = await event_stream(agent.journal, broadcast, run_id, after=after)
+    text = b"".join([piece async for piece in stream])
+    return [frame + b"\n\n" for frame in text.split(b"\n\n")[:-1]]
 
 
 @pytest.mark.parametrize("after", range(9))
@@ -48,7 +51,7 @@ async def test_a_live_run_is_followed_with_its_deltas(make_agent):
 
 
 async def test_a_lost_hint_is_made_up_for_by_the_journal(make_agent, monkeypatch):
-    monkeypatch.setattr("agent_api.streaming.POLL_S", 0.01)
+    monkeypatch.setattr("agent_api.broadcast.TICK_S", 0.01)
     agent = make_agent([call("add", {"a": 1, "b": 2}), answer("3")])
 
     class Lossy(Broadcast):
@@ -72,7 +75,7 @@ async def test_a_lost_hint_is_made_up_for_by_the_journal(make_agent, monkeypatch
 
 
 async def test_when_the_daemon_goes_every_stream_ends_with_a_last_word(make_agent, monkeypatch):
-    monkeypatch.setattr("agent_api.streaming.POLL_S", 0.01)
+    monkeypatch.setattr("agent_api.broadcast.TICK_S", 0.01)
     agent = make_agent([answer("never asked")])
     broadcast = Broadcast()
     run_id = await agent.runner.start("hello")

@@ -57,19 +57,21 @@ ROUTES = (
 
 def create_app(daemon: Daemon) -> Gate:
     """The application over one daemon, behind its gate."""
-
-    def provide_daemon() -> Daemon:
-        return daemon
-
     mcp_endpoints = McpEndpoints(daemon)
 
     def provide_mcp() -> McpEndpoints:
         return mcp_endpoints
 
-    def provide_principal(scope: Scope) -> Principal:
+    # Each asks for the one before: the framework starts a task for each of those that could be made side by side.
+    def provide_daemon() -> Daemon:
+        return daemon
+
+    def provide_principal(scope: Scope, daemon: NamedDependency[Daemon]) -> Principal:  # noqa: ARG001
         return cast("Principal", dict(scope)["principal"])  # set by the gate
 
-    async def provide_supervisor(principal: NamedDependency[Principal]) -> Supervisor:
+    async def provide_supervisor(
+        daemon: NamedDependency[Daemon], principal: NamedDependency[Principal]
+    ) -> Supervisor:
         return await daemon.tenants.supervisor(principal.tenant)
 
     application = Litestar(

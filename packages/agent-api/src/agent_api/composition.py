@@ -11,6 +11,7 @@ from agent_api.errors import SettingsError
 from agent_api.knowledge import KnowledgeBases
 from agent_api.memory import Notes, open_memory
 from agent_api.settings import Settings
+from agent_core.chat import ToolMode
 from agent_core.errors import ModelError
 from agent_core.ports import ChatModel, Journal, Observer
 from agent_core.runner import Runner
@@ -33,6 +34,7 @@ from agent_skills import (
     probe,
 )
 from agent_skills.builtin import BuiltinParts, BuiltinSettings, MemoryPlugin, register_builtins
+from agent_skills.offers import OfferAll
 from agent_skills.routing import SimilarityRouter
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ def open_skills(
     *,
     knowledge: KnowledgeBases | None = None,
     long_term: LongTermMemory | None = None,
+    tool_mode: ToolMode = ToolMode.ROUTED,
 ) -> Skills:
     """The built-in skills, and those of installed plugins.
 
@@ -104,6 +107,7 @@ def open_skills(
         levels: What `probe` found on this machine.
         knowledge: What `knowledge_search` searches, where the settings want it; else that of the data folder.
         long_term: What `remember` and `recall` ask, where the settings want them; None: they can be listed alone.
+        tool_mode: How the model is offered them.
 
     Raises:
         SettingsError: the workspace is no folder.
@@ -118,7 +122,9 @@ def open_skills(
     if settings.plugins:
         index = PluginIndex(settings.data_path() / "plugins.json")
         plugins = load_plugins(registry, find_plugins(index=index), index=index)
-    runner = SkillRunner(registry, router=SimilarityRouter, levels=levels)
+    # A model that reads tools by itself gets all of them anyway, and always in the same order: it caches its prompt.
+    router = OfferAll if tool_mode is ToolMode.NATIVE else SimilarityRouter
+    runner = SkillRunner(registry, router=router, levels=levels)
     return Skills(registry=registry, runner=runner, plugins=plugins)
 
 
@@ -213,7 +219,13 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
     async with aclosing(knowledge), AsyncExitStack() as stack:
         kept = await stack.enter_async_context(open_memory(data_path)) if settings.long_term else None
         long_term = kept.long_term if kept else None
-        skills = open_skills(settings, machine.levels, knowledge=knowledge, long_term=long_term)
+        skills = open_skills(
+            settings,
+            machine.levels,
+            knowledge=knowledge,
+            long_term=long_term,
+            tool_mode=machine.model.profile.tool_mode,
+        )
         await stack.enter_async_context(aclosing(skills.runner))
         journal = await stack.enter_async_context(open_journal(settings))
         session = SessionMemory(journal, model=machine.model.profile.name)

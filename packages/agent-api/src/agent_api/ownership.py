@@ -19,10 +19,12 @@ def owning(data_path: Path, run_id: str) -> Generator[None]:
     Raises:
         RunBusyError: another process, or another task of this one, holds it.
     """
-    folder = data_path / "locks"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / f"{run_id}.lock"
-    lock = _locked(path)
+    path = data_path / "locks" / f"{run_id}.lock"
+    try:
+        lock = _locked(path)
+    except FileNotFoundError:  # the first run of all
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = _locked(path)
     if lock is None:
         raise RunBusyError(run_id)
     try:

@@ -1,169 +1,144 @@
 """The events of a run for clients: from the journal first, then live. No gap, no repeat; a hint may be lost."""
 
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-import anyio
-import msgspec
-
-from agent_api.wire.events import delta_frame, delta_line, event_frame, event_line
-from agent_core.chat import Delta
-from agent_core.feed import Feed
-from agent_core.ports import Journal, StoredEvent
+from agent_api.broadcast import LINES, PING_S, SSE, TICK_S, Broadcast, Happened, Shape
+from agent_core.errors import RunNotFoundError
+from agent_core.ports import Journal
 from agent_core.state import RunState
 from agent_core.transitions import evolve
 
-PING_S = 15.0
-POLL_S = 1.0
-"""How often the journal is looked at for a run that another process drives."""
+PING_TICKS = int(PING_S / TICK_S)
+POLL_DRIVEN_TICKS = 5
+"""After how many ticks without a word the journal is looked at for a run that is driven here: another process may have cancelled it. For one
+that is not, it is at every tick.
+"""
+PIECE_BYTES = 1 << 16
+"""What the journal has is written in pieces of about this much."""
 
 
-class Broadcast:
-    """An observer that passes on to whoever watches a run at this moment."""
+class EventStream:
+    """One client that follows one run behind number `after`, until it is over."""
 
-    def __init__(self) -> None:
-        self._feeds: defaultdict[str, set[Feed]] = defaultdict(set)
-        self._shut_down = anyio.Event()
+    def __init__(
+        self, journal: Journal, broadcast: Broadcast, run_id: str, *, after: int = 0, shape: Shape = SSE
+    ) -> None:
+        self._journal = journal
+        self._broadcast = broadcast
+        self._run_id = run_id
+        self._after = after
+        self._shape = shape
+        self._state = RunState(run_id=run_id)
+        self._history = self._from_journal()
+        self._first: Sequence[bytes] = ()
+        self._quiet_ticks = 0
 
-    def on_event(self, stored: StoredEvent, state: RunState) -> None:
-        """Pass on an event."""
-        for feed in self._feeds.get(stored.run_id, ()):
-            feed.on_event(stored, state)
+    async def begin(self) -> None:
+        """Read what the journal has at first.
 
-    def on_delta(self, run_id: str, delta: Delta) -> None:
-        """Pass on a delta."""
-        for feed in self._feeds.get(run_id, ()):
-            feed.on_delta(run_id, delta)
+        Raises:
+            RunNotFoundError: it knows no such run.
+        """
+        self._first = await anext(self._history)
+        if self._state.seq == 0:
+            raise RunNotFoundError(self._run_id)
 
-    def release(self, run_id: str) -> None:
-        """Nobody drives the run here any more: those who watch it look at the journal again."""
-        for feed in self._feeds.get(run_id, ()):
-            feed.close()
+    async def pieces(self) -> AsyncIterator[Sequence[bytes]]:
+        """What happens, in order: each time all that is ready, to be written in one go."""
+        with self._broadcast.reading(self._run_id, self._shape) as reader:
+            yield self._first
+            async for piece in self._history:
+                yield piece
+            is_behind = not self._is_up_to_date()
+            while not self._state.is_over:
+                if is_behind:
+                    async for piece in self._from_journal():
+                        yield piece
+                    is_behind = False
+                    continue
+                if self._broadcast.is_shut_down:
+                    yield (self._shape.shutdown,)
+                    return
+                taken = await reader.take()
+                self._quiet_ticks = 0 if taken else self._quiet_ticks + 1
+                piece, is_behind = self._live(taken)
+                if piece:
+                    yield piece
+                elif self._shape.ping and self._quiet_ticks % PING_TICKS == PING_TICKS - 1:
+                    yield (self._shape.ping,)
+                is_behind = reader.reopened() or is_behind or (not taken and self._is_poll_due())
 
-    def shut_down(self) -> None:
-        """The daemon is going: every stream ends, and its client comes back with the number it has."""
-        self._shut_down.set()
-        for feeds in self._feeds.values():
-            for feed in feeds:
-                feed.close()
+    def _live(self, taken: Sequence[Happened | bytes]) -> tuple[list[bytes], bool]:
+        """What of it the client has not, and whether something before it is missing: the journal knows."""
+        piece: list[bytes] = []
+        for item in taken:
+            if isinstance(item, bytes):
+                piece.append(item)
+            elif item.state.seq > self._state.seq + 1:
+                return piece, True
+            elif item.state.seq == self._state.seq + 1:
+                self._state = item.state
+                if self._state.seq > self._after:
+                    piece.append(item.written)
+        return piece, False
 
-    @property
-    def is_shut_down(self) -> bool:
-        """Whether the daemon is going."""
-        return self._shut_down.is_set()
+    def _is_up_to_date(self) -> bool:
+        driven = self._broadcast.driven(self._run_id)
+        return driven is not None and driven.seq == self._state.seq
 
-    async def wait_shut_down(self) -> None:
-        """Wait until the daemon goes."""
-        await self._shut_down.wait()
+    def _is_poll_due(self) -> bool:
+        return self._broadcast.driven(self._run_id) is None or self._quiet_ticks % POLL_DRIVEN_TICKS == 0
 
-    @property
-    def watchers(self) -> int:
-        """How many streams are open."""
-        return sum(map(len, self._feeds.values()))
-
-    @contextmanager
-    def watching(self, run_id: str) -> Generator[Feed]:
-        """A feed of what happens from now on."""
-        feed = Feed()
-        self._feeds[run_id].add(feed)
-        try:
-            yield feed
-        finally:
-            self._feeds[run_id].discard(feed)
-            if not self._feeds[run_id]:
-                del self._feeds[run_id]
+    async def _from_journal(self) -> AsyncGenerator[Sequence[bytes]]:
+        """What the journal has and the client has not, in pieces; the last may be empty."""
+        piece: list[bytes] = []
+        size = 0
+        async for stored in self._journal.read(self._run_id, after=self._state.seq):
+            self._state = evolve(self._state, stored.event)
+            if stored.seq > self._after:
+                piece.append(self._shape.event(stored, self._state))
+                size += len(piece[-1])
+                if size >= PIECE_BYTES:
+                    yield piece
+                    piece, size = [], 0
+        yield piece
 
 
 async def event_stream(
     journal: Journal, broadcast: Broadcast, run_id: str, *, after: int = 0
 ) -> AsyncIterator[bytes]:
-    """Server-sent events of a run behind number `after`, until it is over. A comment every 15 s keeps it open."""
-    async for frame in _followed(journal, broadcast, _Follower(run_id, after, SSE)):
-        yield frame
+    """Server-sent events of a run behind number `after`, until it is over. A comment every 15 s keeps it open.
+
+    What is ready comes in one piece. When this returns, the first is read.
+
+    Raises:
+        RunNotFoundError: the journal knows no such run.
+    """
+    stream = EventStream(journal, broadcast, run_id, after=after)
+    await stream.begin()
+    return _joined(stream)
+
+
+async def _joined(stream: EventStream) -> AsyncIterator[bytes]:
+    async for piece in stream.pieces():
+        if piece:
+            yield piece[0] if len(piece) == 1 else b"".join(piece)
 
 
 async def event_lines(
     journal: Journal, broadcast: Broadcast, run_id: str, *, after: int = 0
 ) -> AsyncIterator[bytes]:
-    """The same as lines of JSON, without what only keeps a stream open."""
-    async for line in _followed(journal, broadcast, _Follower(run_id, after, LINES)):
-        yield line
+    """The same as lines of JSON, one at a time, without what only keeps a stream open.
+
+    Raises:
+        RunNotFoundError: the journal knows no such run.
+    """
+    stream = EventStream(journal, broadcast, run_id, after=after, shape=LINES)
+    await stream.begin()
+    return _each(stream)
 
 
-async def _followed(journal: Journal, broadcast: Broadcast, follower: "_Follower") -> AsyncIterator[bytes]:
-    run_id = follower.state.run_id
-    idle_s = 0.0
-    while True:
-        with broadcast.watching(run_id) as feed:
-            async for frame in follower.catch_up(journal):
-                idle_s = 0.0
-                yield frame
-            async for frame in follower.live(feed):
-                idle_s = 0.0
-                yield frame
-        if follower.state.is_over:
-            return
-        if broadcast.is_shut_down:
-            yield follower.shape.shutdown
-            return
-        idle_s += POLL_S
-        if idle_s >= PING_S:
-            idle_s = 0.0
-            if follower.shape.ping:
-                yield follower.shape.ping
-
-
-class _Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """How a stream writes what happens."""
-
-    event: Callable[[StoredEvent, RunState], bytes]
-    delta: Callable[[Delta], bytes]
-    shutdown: bytes
-    ping: bytes = b""
-
-
-SSE = _Shape(
-    event=event_frame,
-    delta=delta_frame,
-    shutdown=b"event: shutdown\nretry: 1000\ndata: {}\n\n",
-    ping=b": ping\n\n",
-)
-LINES = _Shape(event=event_line, delta=delta_line, shutdown=b'{"type":"shutdown"}')
-
-
-class _Follower:
-    """How far one client has come."""
-
-    def __init__(self, run_id: str, after: int, shape: _Shape) -> None:
-        self.state = RunState(run_id=run_id)
-        self.shape = shape
-        self._after = after
-
-    async def catch_up(self, journal: Journal) -> AsyncIterator[bytes]:
-        """What the journal has and the client has not."""
-        async for stored in journal.read(self.state.run_id, after=self.state.seq):
-            self.state = evolve(self.state, stored.event)
-            if stored.seq > self._after:
-                yield self.shape.event(stored, self.state)
-
-    async def live(self, feed: Feed) -> AsyncIterator[bytes]:
-        """What happens now; ends when nothing came for a while or a hint was missed: the journal knows."""
-        while not self.state.is_over and (item := await _next(feed)) is not None:
-            if not isinstance(item, StoredEvent):
-                yield self.shape.delta(item)
-            elif item.seq > self.state.seq + 1:
-                return
-            elif item.seq == self.state.seq + 1:
-                self.state = evolve(self.state, item.event)
-                if item.seq > self._after:
-                    yield self.shape.event(item, self.state)
-
-
-async def _next(feed: Feed) -> StoredEvent | Delta | None:
-    with anyio.move_on_after(POLL_S):
-        try:
-            return await anext(feed)
-        except StopAsyncIteration:
-            await anyio.sleep(POLL_S)
-    return None
+async def _each(stream: EventStream) -> AsyncIterator[bytes]:
+    async for piece in stream.pieces():
+        for line in piece:
+            yield line

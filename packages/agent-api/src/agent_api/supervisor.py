@@ -9,15 +9,16 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
+from agent_api.broadcast import Broadcast
 from agent_api.composition import Agent
 from agent_api.errors import RunBusyError, TooManyRunsError
 from agent_api.ingests import Ingests
 from agent_api.ownership import is_owned, owning
-from agent_api.streaming import Broadcast
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
 from agent_core import events as ev
+from agent_core.chat import Delta
 from agent_core.errors import AgentError
-from agent_core.ports import Observer
+from agent_core.ports import Observer, StoredEvent
 from agent_core.state import Phase, RunState
 
 logger = logging.getLogger("agentd")
@@ -54,6 +55,18 @@ class Capacity:
             self.waiting.popleft()()
 
 
+class _Latest:
+    """Keeps the state of a run that begins."""
+
+    state: RunState
+
+    def on_event(self, stored: StoredEvent, state: RunState) -> None:  # noqa: ARG002  # the port's signature
+        self.state = state
+
+    def on_delta(self, run_id: str, delta: Delta) -> None:
+        """There are none before a run is driven."""
+
+
 class Supervisor:
     """Drives runs in the task group it is given; what it raises never ends that group."""
 
@@ -74,7 +87,6 @@ class Supervisor:
         self.broadcast = Broadcast()
         self.ingests = Ingests(agent.knowledge, tasks)
         self._tasks = tasks
-        self._driven: set[str] = set()
         self._trouble: dict[str, str] = {}
 
     async def submit(self, new: NewRun, *, on_started: Callable[[str], None] = lambda _: None) -> RunView:
@@ -86,15 +98,17 @@ class Supervisor:
         """
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
+        latest = _Latest()
         run_id = await self.agent.runner.start(
             new.prompt,
             session_id=new.session_id,
             instructions=new.instructions or self.agent.settings.instructions,
             limits=new.limits,
+            observers=(latest,),
         )
         on_started(run_id)
-        self._spawn(run_id)
-        return await self.view(run_id)
+        self._spawn(run_id, latest.state)
+        return run_view(latest.state, driven=True)
 
     async def view(self, run_id: str) -> RunView:
         """What is known of a run.
@@ -103,7 +117,7 @@ class Supervisor:
             RunNotFoundError: the journal knows no such run.
         """
         state = await self.agent.runner.load(run_id)
-        driven = run_id in self._driven or is_owned(self.agent.data_path, run_id)
+        driven = self.is_driven_here(run_id) or is_owned(self.agent.data_path, run_id)
         return run_view(state, driven=driven, trouble=self._trouble.get(run_id, ""))
 
     async def command(self, run_id: str, command: ev.Event) -> RunView:
@@ -114,7 +128,7 @@ class Supervisor:
             IllegalEventError, StaleCompletionError: the run does not wait for this.
         """
         state = await self.agent.runner.send(run_id, command)
-        self._go_on(state)
+        self.take_up(state)
         return await self.view(run_id)
 
     async def resume(self, run_id: str) -> RunView:
@@ -124,7 +138,7 @@ class Supervisor:
             RunNotFoundError: the journal knows no such run.
             TooManyRunsError: as many runs as allowed are being driven.
         """
-        self._go_on(await self.agent.runner.load(run_id))
+        self.take_up(await self.agent.runner.load(run_id))
         return await self.view(run_id)
 
     async def fork(
@@ -141,7 +155,7 @@ class Supervisor:
             raise TooManyRunsError(self.capacity.limit)
         new_id = await self.agent.runner.fork(run_id, fork.at_seq, prompt=fork.prompt)
         on_started(new_id)
-        self._go_on(await self.agent.runner.load(new_id))
+        self.take_up(await self.agent.runner.load(new_id))
         return await self.view(new_id)
 
     async def views(
@@ -159,13 +173,18 @@ class Supervisor:
                 found.append(await self.view(head.run_id))
         return found, False
 
-    def _go_on(self, state: RunState) -> None:
+    def take_up(self, state: RunState) -> None:
+        """Drive a run from the state that it is in, unless it rests or is driven already.
+
+        Raises:
+            TooManyRunsError: as many runs as allowed are being driven.
+        """
         waits = state.is_over or state.phase is Phase.AWAITING
-        if waits or state.run_id in self._driven or is_owned(self.agent.data_path, state.run_id):
+        if waits or self.is_driven_here(state.run_id) or is_owned(self.agent.data_path, state.run_id):
             return
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
-        self._spawn(state.run_id)
+        self._spawn(state.run_id, state)
 
     async def resume_unfinished(self) -> int:
         """Drive every run that was left in the middle, by this daemon or a command line; returns how many."""
@@ -185,17 +204,19 @@ class Supervisor:
             if not waits and not is_owned(self.agent.data_path, head.run_id):
                 yield state
 
-    def _spawn(self, run_id: str) -> None:
-        self._driven.add(run_id)
+    def _spawn(self, run_id: str, state: RunState | None = None) -> None:
+        """Drive a run in the background, from the state that it was in a moment ago, if that is known."""
+        self.broadcast.begin(state or RunState(run_id=run_id))
         self.capacity.take()
         self._trouble.pop(run_id, None)
-        self._tasks.start_soon(self._drive, run_id)
+        self._tasks.start_soon(self._drive, run_id, state)
 
-    async def _drive(self, run_id: str) -> None:
+    async def _drive(self, run_id: str, state: RunState | None) -> None:
         structlog.contextvars.bind_contextvars(run_id=run_id)  # for this task, which ends with the drive
+        observers = (self.broadcast, *self._observers)
         try:
             with owning(self.agent.data_path, run_id):
-                state = await self.agent.runner.drive(run_id, observers=(self.broadcast, *self._observers))
+                state = await self.agent.runner.drive(run_id, observers=observers, state=state)
             self._retries.pop(run_id, None)
             logger.info("run %s rests in %s", run_id, state.phase.value)
         except RunBusyError:
@@ -209,7 +230,6 @@ class Supervisor:
             self._trouble[run_id] = f"{type(error).__name__}: {error}"
             logger.exception("run %s is interrupted by a fault", run_id)
         finally:
-            self._driven.discard(run_id)
             self.broadcast.release(run_id)
             self.capacity.release()
 
@@ -222,11 +242,11 @@ class Supervisor:
         self._retries[run_id] += 1
         await anyio.sleep(after_s)
         try:
-            self._go_on(await self.agent.runner.load(run_id))
+            self.take_up(await self.agent.runner.load(run_id))
         except AgentError as error:  # no place is free, or the journal is still away
             logger.info("run %s is not taken up yet: %s", run_id, error)
             self._tasks.start_soon(self._drive_again, run_id)
 
     def is_driven_here(self, run_id: str) -> bool:
         """Whether this process drives the run at this moment."""
-        return run_id in self._driven
+        return self.broadcast.driven(run_id) is not None

@@ -163,18 +163,21 @@ class Runner:
         """
         return await loading.load(self.adapters, run_id)
 
-    async def drive(self, run_id: str, *, observers: Sequence[Observer] = ()) -> RunState:
+    async def drive(
+        self, run_id: str, *, observers: Sequence[Observer] = (), state: RunState | None = None
+    ) -> RunState:
         """Perform what the run owes until it is over or waits for a person; returns the state it rests in.
 
         Runs of one session are driven one at a time, in the order in which they were asked for; a run that waits for
-        a person holds up nobody.
+        a person holds up nobody. Who has just seen the run's `state` may give it, and the journal is not read first.
 
         Raises:
             RunNotFoundError: the journal knows no such run.
             ModelError: the model cannot be asked now; the run stays as it is and can be driven again.
             JournalError: the storage failed, or another runner drives this run.
         """
-        state = await self.load(run_id)
+        if state is None:
+            state = await self.load(run_id)
         return await self._driven_to_rest(self._drive(state, observers, self._adapters_of(state)))
 
     async def _driven_to_rest(self, drive: Drive) -> RunState:

@@ -42,6 +42,9 @@ CREATE TABLE IF NOT EXISTS owners (
 """
 
 
+OWNERS_IN_MEMORY = 2_000
+
+
 class DaySpending(msgspec.Struct, frozen=True, kw_only=True):
     """What one key spent on one day (UTC)."""
 
@@ -79,6 +82,8 @@ class SpendingBook:
         except sqlite3.Error as error:
             raise SettingsError(f"the spending in {path} cannot be opened: {error}") from error
         self._windows: dict[str, SlidingWindow] = {}
+        self._owners: dict[str, tuple[str, str]] = {}
+        """Of the runs that began last: nearly every turn is one of theirs."""
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -145,10 +150,20 @@ class SpendingBook:
 
     def own(self, run_id: str, *, tenant: str, key_id: str) -> None:
         """Record which key pays for a run."""
-        self._connection.execute("INSERT OR IGNORE INTO owners VALUES (?, ?, ?)", (run_id, tenant, key_id))
+        added = self._connection.execute(
+            "INSERT OR IGNORE INTO owners VALUES (?, ?, ?)", (run_id, tenant, key_id)
+        ).rowcount
+        if not added:  # whoever paid first pays
+            return
+        if len(self._owners) >= OWNERS_IN_MEMORY:
+            del self._owners[next(iter(self._owners))]
+        self._owners[run_id] = (tenant, key_id)
 
     def owner(self, run_id: str) -> tuple[str, str] | None:
         """The tenant and the key that pay for a run; None: nobody's key started it."""
+        known = self._owners.get(run_id)
+        if known is not None:
+            return known
         with closing(
             self._connection.execute("SELECT tenant, key_id FROM owners WHERE run_id = ?", (run_id,))
         ) as rows:

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 import anyio
 import msgspec
 
+from agent_api.broadcast import PING_S
 from agent_api.errors import TooManyRunsError
 from agent_api.openai.caller import Caller
 from agent_api.openai.talk import WAITING, Ended, Talk, Turn, Waiting
-from agent_api.streaming import PING_S
 from agent_core import events as ev
 from agent_core.chat import Delta, ReasoningDelta, TextDelta
 from agent_core.errors import ModelRefusedError, ModelUnavailableError, ProtocolError
@@ -67,7 +67,8 @@ async def start(caller: Caller, asked: Question) -> str:
     hydrated = ev.ContextHydrated(at=now, messages=tuple(asked.earlier))
     caller.own(run_id)
     await agent.journal.append(run_id, 0, (started, hydrated), writer="v1")
-    await supervisor.resume(run_id)
+    # Nothing is waited for from here on: who asks has the id before the run can end, or before its client goes.
+    supervisor.take_up(evolve(evolve(RunState(run_id=run_id), started), hydrated))
     return run_id
 
 

@@ -11,7 +11,6 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from agent_api.access.scopes import Scope
-from agent_api.errors import NotFoundError
 from agent_api.streaming import event_lines, event_stream
 from agent_api.supervisor import Supervisor
 from agent_core.errors import RunNotFoundError
@@ -37,9 +36,8 @@ async def events(
     ] = None,
 ) -> Stream:
     """Server-sent events: the journal's, each with its number as id, and the model's deltas, without one."""
-    await supervisor.view(run_id)
     behind = after if last_event_id is None else last_event_id
-    frames = event_stream(supervisor.agent.journal, supervisor.broadcast, run_id, after=behind)
+    frames = await event_stream(supervisor.agent.journal, supervisor.broadcast, run_id, after=behind)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(frames, media_type="text/event-stream", headers=headers)
 
@@ -56,13 +54,13 @@ async def socket(
         await socket.close(code=CLOSED_BY_ORIGIN, reason="another origin")
         return
     try:
-        await supervisor.view(run_id)
-    except (RunNotFoundError, NotFoundError) as error:
+        lines = await event_lines(supervisor.agent.journal, supervisor.broadcast, run_id, after=after)
+    except RunNotFoundError as error:
         await socket.close(code=CLOSED_BY_NOTHING_THERE, reason=str(error)[:120])
         return
     await socket.accept()
     try:
-        async for line in event_lines(supervisor.agent.journal, supervisor.broadcast, run_id, after=after):
+        async for line in lines:
             await socket.send_text(line.decode())
     except WebSocketDisconnect:
         return
