@@ -5,6 +5,7 @@ from itertools import islice
 from typing import ClassVar, Generic, TypeVar, cast, overload
 
 T = TypeVar("T")
+_new = object.__new__
 
 
 class History(Sequence[T], Generic[T]):
@@ -22,9 +23,11 @@ class History(Sequence[T], Generic[T]):
 
     def extended(self, *new: T) -> "History[T]":
         """A version with `new` at its end; this one is unchanged."""
-        newer: History[T] = History.__new__(type(self))
-        items = self._items if len(self._items) == self._length else self._items[: self._length]
-        items.extend(new)
+        items = self._items
+        if len(items) != self._length:
+            items = items[: self._length]
+        items += new
+        newer: History[T] = _new(History)
         newer._items = items
         newer._length = len(items)
         return newer

@@ -44,6 +44,7 @@ ASKED, RETURNED, FAILED = CallStatus.ASKED, CallStatus.RETURNED, CallStatus.FAIL
 
 RUNNING = (OPEN, STARTED, DELEGATED)
 """Where a call is to be performed, or to be performed on. A tuple: members are compared by identity."""
+BACK = (RETURNED, FAILED)
 
 
 class CallState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -74,7 +75,7 @@ class CallState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def is_back(self) -> bool:
         """True once there is a result, good or bad, that no person has to look at."""
-        return self.status is RETURNED or self.status is FAILED
+        return self.status in BACK
 
 
 Calls = Mapping[str, CallState]
@@ -97,12 +98,12 @@ def asked(calls: Calls) -> tuple[CallState, ...]:
 
 def unjudged(calls: Calls) -> tuple[CallState, ...]:
     """The results that are back and do not count yet."""
-    return tuple([call for call in calls.values() if not call.judged and call.is_back])
+    return tuple([call for call in calls.values() if not call.judged and call.status in BACK])
 
 
 def skip_blocked(calls: Calls) -> Calls:
     """The same calls; those that wait, directly or not, for a failed one are failed as `skipped`."""
-    if not any(call.after for call in calls.values()):
+    if not any([call.after for call in calls.values()]):
         return calls
     settled = dict(calls)
     for key in TopologicalSorter({key: call.after for key, call in calls.items()}).static_order():
@@ -218,7 +219,9 @@ def bind(call: CallState, known: Calls) -> CallState:
 
 def judged(calls: Calls, finished: Calls) -> dict[str, CallState]:
     """The same calls; the results that are back count, and the arguments of what waited for them are filled in."""
-    counted = {key: replace(call, judged=True) if call.is_back else call for key, call in calls.items()}
+    counted = {
+        key: replace(call, judged=True) if call.status in BACK else call for key, call in calls.items()
+    }
     for key, call in counted.items():
         if not call.is_bound and may_run(call, counted):
             counted[key] = bind(call, {**finished, **counted})
@@ -227,7 +230,7 @@ def judged(calls: Calls, finished: Calls) -> dict[str, CallState]:
 
 def is_over(calls: Calls) -> bool:
     """Whether every call has a result that counts."""
-    return all(call.judged for call in calls.values())
+    return all([call.judged for call in calls.values()])
 
 
 def kept(finished: Calls, calls: Calls) -> dict[str, CallState]:

@@ -39,8 +39,7 @@ def times(progress: Progress, call: CallState) -> int:
     """How often this call came to this result, now included; 0 where that is of no interest."""
     if not _counts(call):
         return 0
-    before = _same_call(progress.seen, call)
-    return before.times + 1 if before is not None and _same_result(before, call) else 1
+    return _times(_same_call(progress.seen, call), call)
 
 
 def after_results(progress: Progress, fresh: Iterable[CallState], *, failed: bool | None) -> Progress:
@@ -55,10 +54,12 @@ def after_results(progress: Progress, fresh: Iterable[CallState], *, failed: boo
     for call in fresh:
         if call.result is None or not _counts(call):
             continue
-        often = times(progress, call)
+        before = _same_call(progress.seen, call)
+        often = _times(before, call)
         repeated = max(repeated, often)
-        before = _same_call(seen, call)
-        kept = seen if before is None else tuple(one for one in seen if one is not before)
+        if seen is not progress.seen:  # a turn may make the same call twice
+            before = _same_call(seen, call)
+        kept = seen if before is None else tuple([one for one in seen if one is not before])
         seen = (*kept[1 - MAX_SEEN :], Seen(call.call, call.result, often))
     failed_turns = progress.failed_turns
     if failed is not None:
@@ -78,11 +79,15 @@ def _same_call(seen: tuple[Seen, ...], call: CallState) -> Seen | None:
     return None
 
 
-def _same_result(seen: Seen, call: CallState) -> bool:
+def _times(before: Seen | None, call: CallState) -> int:
+    """How often the call came to its result, by what is known of it from before."""
     result = call.result
-    return result is not None and seen.result.content == result.content and seen.result.error == result.error
+    if before is None or result is None:
+        return 1
+    same = before.result.content == result.content and before.result.error == result.error
+    return before.times + 1 if same else 1
 
 
 def all_failed(calls: Iterable[CallState]) -> bool:
     """Whether there is no call that came to anything."""
-    return all(call.status is FAILED for call in calls)
+    return all([call.status is FAILED for call in calls])

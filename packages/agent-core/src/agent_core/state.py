@@ -3,7 +3,7 @@
 `CHANGES` writes down facts and decides nothing: which event is legal and which phase follows is in `transitions`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import Any
 
@@ -109,85 +109,78 @@ class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.phase in OVER
 
 
-# Partial changes as keyword sets: `evolve` applies them together with the phase and the bookkeeping, in one `replace`.
-Changes = dict[str, Any]
+def _run_started(state: RunState, event: ev.RunStarted) -> RunState:
+    return replace(
+        state,
+        run_id=state.run_id or event.run_id,  # the first event of a fork names the run it was copied from
+        session_id=event.session_id,
+        parent_id=event.parent_id,
+        agent=event.agent,
+        model=event.model,
+        instructions=event.instructions,
+        input=event.input,
+        messages=History((event.input,)),
+        limits=event.limits,
+        answer_schema=event.answer_schema,
+        started_at=event.at,
+    )
 
 
-def _run_started(state: RunState, event: ev.RunStarted) -> Changes:
-    return {
-        "run_id": state.run_id or event.run_id,  # the first event of a fork names the run it was copied from
-        "session_id": event.session_id,
-        "parent_id": event.parent_id,
-        "agent": event.agent,
-        "model": event.model,
-        "instructions": event.instructions,
-        "input": event.input,
-        "messages": History((event.input,)),
-        "limits": event.limits,
-        "answer_schema": event.answer_schema,
-        "started_at": event.at,
-    }
-
-
-def _context_hydrated(state: RunState, event: ev.ContextHydrated) -> Changes:
-    return {"messages": History((*event.messages, *state.messages))}
+def _context_hydrated(state: RunState, event: ev.ContextHydrated) -> RunState:
+    if not event.messages:
+        return state
+    return replace(state, messages=History((*event.messages, *state.messages)))
 
 
 def _turn_taken(
-    state: RunState, event: ev.ModelAnswered | ev.ToolsCalled | ev.PlanProposed, calls: int
-) -> Changes:
+    state: RunState, event: ev.ModelAnswered | ev.ToolsCalled | ev.PlanProposed, message: Message, calls: int
+) -> RunState:
     spent = state.spent
-    return {
-        "messages": state.messages.extended(event.message),
-        "answered_by": event.model or state.answered_by,
-        "turns": state.turns + 1,
-        "spent": Spent(
+    return replace(
+        state,
+        messages=state.messages.extended(message),
+        answered_by=event.model or state.answered_by,
+        turns=state.turns + 1,
+        spent=Spent(
             turns=spent.turns + 1,
             tool_calls=spent.tool_calls + calls,
             usage=spent.usage + event.usage,
             wall_time_s=event.at - state.started_at,
         ),
-    }
+    )
 
 
-def _model_answered(state: RunState, event: ev.ModelAnswered) -> Changes:
-    facts = _turn_taken(state, event, 0)
-    facts["answer"] = facts["messages"][-1].text
-    facts["answer_accepted"] = False
-    return facts
+def _model_answered(state: RunState, event: ev.ModelAnswered) -> RunState:
+    message = event.message
+    return replace(_turn_taken(state, event, message, 0), answer=message.text, answer_accepted=False)
 
 
-def _tools_called(state: RunState, event: ev.ToolsCalled) -> Changes:
+def _tools_called(state: RunState, event: ev.ToolsCalled) -> RunState:
     calls = {part.tool_call_id: CallState(call=part) for part in event.parts if isinstance(part, ToolCall)}
-    facts = _turn_taken(state, event, len(calls))
-    facts["calls"] = calls
-    facts["plan_call_id"] = ""
-    return facts
+    return replace(_turn_taken(state, event, event.message, len(calls)), calls=calls, plan_call_id="")
 
 
-def _plan_proposed(state: RunState, event: ev.PlanProposed) -> Changes:
+def _plan_proposed(state: RunState, event: ev.PlanProposed) -> RunState:
+    message = event.message
     if not event.calls:  # an older journal: the calls are the message's own, and so are their results
-        calls = planning.begun(event.message.tool_calls, event.after, {})
-        return {**_turn_taken(state, event, len(calls)), "calls": calls, "plan_call_id": ""}
+        calls = planning.begun(message.tool_calls, event.after, {})
+        return replace(_turn_taken(state, event, message, len(calls)), calls=calls, plan_call_id="")
     calls = planning.begun(event.calls, event.after, state.finished)
-    plan_call_id = next((call.tool_call_id for call in event.message.tool_calls), "plan")
+    plan_call_id = next((call.tool_call_id for call in message.tool_calls), "plan")
     made = sum(call.judged for call in calls.values())
-    changes: Changes = {
-        **_turn_taken(state, event, len(calls) - made),
-        "calls": calls,
-        "plan_call_id": plan_call_id,
-    }
+    after = _turn_taken(state, event, message, len(calls) - made)
+    messages = after.messages
     if made == len(calls):  # nothing is left to do
         result = planning.summary(plan_call_id, calls)
-        changes["messages"] = changes["messages"].extended(Message(role="tool", parts=(result,)))
-    return changes
+        messages = messages.extended(Message(role="tool", parts=(result,)))
+    return replace(after, messages=messages, calls=calls, plan_call_id=plan_call_id)
 
 
-def _limit_reached(_: RunState, event: ev.LimitReached) -> Changes:
-    return {"limit_reached": event.limit}
+def _limit_reached(state: RunState, event: ev.LimitReached) -> RunState:
+    return replace(state, limit_reached=event.limit)
 
 
-def _waiting(state: RunState, tool_call_id: str, event: ev.Event, *allowed: CallStatus) -> CallState:
+def _waiting(state: RunState, tool_call_id: str, event: ev.Event, allowed: Collection[CallStatus]) -> CallState:
     """The call that `event` completes, or the error that says nobody waits for it."""
     call = state.calls.get(tool_call_id)
     if call is None or call.status not in allowed:
@@ -195,41 +188,43 @@ def _waiting(state: RunState, tool_call_id: str, event: ev.Event, *allowed: Call
     return call
 
 
-def _with_call(state: RunState, call: CallState) -> Changes:
-    return {"calls": {**state.calls, call.call.tool_call_id: call}}
+def _with_call(state: RunState, call: CallState) -> RunState:
+    return replace(state, calls={**state.calls, call.call.tool_call_id: call})
 
 
-def _tool_started(state: RunState, event: ev.ToolStarted) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, OPEN)
+def _tool_started(state: RunState, event: ev.ToolStarted) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, (OPEN,))
     return _with_call(state, replace(call, status=STARTED))
 
 
-def _run_delegated(state: RunState, event: ev.RunDelegated) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, OPEN)
+def _run_delegated(state: RunState, event: ev.RunDelegated) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, (OPEN,))
     return _with_call(state, replace(call, status=DELEGATED, run_id=event.run_id))
 
 
-def _tool_back(state: RunState, event: ev.ToolReturned | ev.ToolFailed) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, *RUNNING)
+def _tool_back(state: RunState, event: ev.ToolReturned | ev.ToolFailed) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, RUNNING)
     status = RETURNED if type(event) is ev.ToolReturned else FAILED
-    facts = _with_call(state, replace(call, status=status, result=event.result))
     spent = state.spent if event.spent is None else state.spent + event.spent
-    facts["spent"] = replace(spent, wall_time_s=event.at - state.started_at)
-    return facts
+    return replace(
+        state,
+        calls={**state.calls, event.tool_call_id: replace(call, status=status, result=event.result)},
+        spent=replace(spent, wall_time_s=event.at - state.started_at),
+    )
 
 
-def _approval_requested(state: RunState, event: ev.ApprovalRequested) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, *RUNNING)
+def _approval_requested(state: RunState, event: ev.ApprovalRequested) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, RUNNING)
     return _with_call(state, replace(call, status=ASKED, question=event.reason))
 
 
-def _input_requested(state: RunState, event: ev.InputRequested) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, *RUNNING)
+def _input_requested(state: RunState, event: ev.InputRequested) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, RUNNING)
     return _with_call(state, replace(call, status=ASKED, question=event.question))
 
 
-def _approval_granted(state: RunState, event: ev.ApprovalGranted) -> Changes:
-    asked = _waiting(state, event.tool_call_id, event, ASKED)
+def _approval_granted(state: RunState, event: ev.ApprovalGranted) -> RunState:
+    asked = _waiting(state, event.tool_call_id, event, (ASKED,))
     call = asked.call if event.arguments is None else replace(asked.call, arguments=event.arguments)
     if asked.result is not None:  # an escalated result that a person lets pass
         back = FAILED if asked.result.is_error else RETURNED
@@ -237,8 +232,8 @@ def _approval_granted(state: RunState, event: ev.ApprovalGranted) -> Changes:
     return _with_call(state, replace(asked, call=call, status=OPEN, approved=True))
 
 
-def _approval_denied(state: RunState, event: ev.ApprovalDenied) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, ASKED)
+def _approval_denied(state: RunState, event: ev.ApprovalDenied) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, (ASKED,))
     reason = f": {event.reason}" if event.reason else ""
     result = ToolResult(
         tool_call_id=event.tool_call_id, content=f"A person denied this call{reason}", error="denied"
@@ -246,23 +241,23 @@ def _approval_denied(state: RunState, event: ev.ApprovalDenied) -> Changes:
     return _with_call(state, replace(call, status=FAILED, result=result))
 
 
-def _input_given(state: RunState, event: ev.InputGiven) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, ASKED)
+def _input_given(state: RunState, event: ev.InputGiven) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, (ASKED,))
     result = ToolResult(tool_call_id=event.tool_call_id, content=event.text)
     return _with_call(state, replace(call, status=RETURNED, result=result, vouched=True))
 
 
-def _results_accepted(state: RunState, _: ev.ResultsAccepted) -> Changes:
+def _results_accepted(state: RunState, _: ev.ResultsAccepted) -> RunState:
     return _judged(state, planning.skip_blocked(state.calls))
 
 
-def _results_revised(state: RunState, event: ev.ResultsRevised) -> Changes:
+def _results_revised(state: RunState, event: ev.ResultsRevised) -> RunState:
     return _judged(state, planning.skip_rest(state.calls), event.reason, event.tool_call_ids)
 
 
 def _judged(
     state: RunState, back: planning.Calls, reason: str = "", rejected: tuple[str, ...] = ()
-) -> Changes:
+) -> RunState:
     """The results that are `back` count. They become a message that the model will read: those of a plan as one result,
     once the plan is over.
     """
@@ -270,62 +265,66 @@ def _judged(
     calls = planning.judged(back, state.finished)
     over = planning.is_over(calls)
     failed = progress.all_failed(calls.values()) if over else None
-    facts: Changes = {
-        "calls": calls,
-        "progress": progress.after_results(state.progress, fresh, failed=failed),
-        "lessons": lessons.from_results(state.lessons, fresh, reason=reason, rejected=rejected),
-    }
-    parts: list[Part] = [call.result for call in fresh if call.result is not None]
-    if state.plan_call_id:
-        if not over:
-            return facts
+    messages, finished = state.messages, state.finished
+    parts: list[Part] = []
+    if not state.plan_call_id:
+        parts = [call.result for call in fresh if call.result is not None]
+    elif over:
         parts = [planning.summary(state.plan_call_id, calls)]
-        facts["finished"] = planning.kept(state.finished, calls)
-    if reason:
-        parts.append(Text(text=reason))
-    facts["messages"] = state.messages.extended(Message(role="tool", parts=tuple(parts)))
-    return facts
+        finished = planning.kept(finished, calls)
+    if over or not state.plan_call_id:
+        if reason:
+            parts.append(Text(text=reason))
+        messages = messages.extended(Message(role="tool", parts=tuple(parts)))
+    return replace(
+        state,
+        calls=calls,
+        finished=finished,
+        messages=messages,
+        progress=progress.after_results(state.progress, fresh, failed=failed),
+        lessons=lessons.from_results(state.lessons, fresh, reason=reason, rejected=rejected),
+    )
 
 
-def _results_retried(state: RunState, event: ev.ResultsRetried) -> Changes:
+def _results_retried(state: RunState, event: ev.ResultsRetried) -> RunState:
     calls = dict(state.calls)
     for tool_call_id in event.tool_call_ids:
-        call = _waiting(state, tool_call_id, event, RETURNED, FAILED)
+        call = _waiting(state, tool_call_id, event, (RETURNED, FAILED))
         calls[tool_call_id] = replace(call, status=OPEN, result=None, attempt=call.attempt + 1)
-    return {"calls": calls}
+    return replace(state, calls=calls)
 
 
-def _run_escalated(state: RunState, event: ev.RunEscalated) -> Changes:
-    call = _waiting(state, event.tool_call_id, event, RETURNED, FAILED)
+def _run_escalated(state: RunState, event: ev.RunEscalated) -> RunState:
+    call = _waiting(state, event.tool_call_id, event, (RETURNED, FAILED))
     return _with_call(state, replace(call, status=ASKED, question=event.reason))
 
 
-def _answer_accepted(state: RunState, _: ev.AnswerAccepted) -> Changes:
-    if not state.lessons:
-        return {"answer_accepted": True}
-    learned = lessons.from_accepted_answer(state.lessons, state.answer)
-    return {"answer_accepted": True, "lessons": learned}
+def _answer_accepted(state: RunState, _: ev.AnswerAccepted) -> RunState:
+    learned = lessons.from_accepted_answer(state.lessons, state.answer) if state.lessons else ()
+    return replace(state, answer_accepted=True, lessons=learned)
 
 
-def _answer_revised(state: RunState, event: ev.AnswerRevised) -> Changes:
+def _answer_revised(state: RunState, event: ev.AnswerRevised) -> RunState:
     note = Message(role="user", parts=(Text(text=event.reason),))
-    return {
-        "messages": state.messages.extended(note),
-        "answer": "",
-        "progress": replace(state.progress, answers_revised=state.progress.answers_revised + 1),
-        "lessons": lessons.from_revised_answer(state.lessons, event.reason),
-    }
+    return replace(
+        state,
+        messages=state.messages.extended(note),
+        answer="",
+        progress=replace(state.progress, answers_revised=state.progress.answers_revised + 1),
+        lessons=lessons.from_revised_answer(state.lessons, event.reason),
+    )
 
 
-def _failed(_: RunState, event: ev.ModelFailed | ev.RunFailed) -> Changes:
-    return {"error": f"{event.code}: {event.reason}"}
+def _failed(state: RunState, event: ev.ModelFailed | ev.RunFailed) -> RunState:
+    return replace(state, error=f"{event.code}: {event.reason}")
 
 
-def _cancelled(_: RunState, event: ev.RunCancelled) -> Changes:
-    return {"error": f"cancelled by {event.by}" + (f": {event.reason}" if event.reason else "")}
+def _cancelled(state: RunState, event: ev.RunCancelled) -> RunState:
+    because = f": {event.reason}" if event.reason else ""
+    return replace(state, error=f"cancelled by {event.by}{because}")
 
 
-CHANGES: dict[type[ev.Event], Callable[[RunState, Any], Changes]] = {
+CHANGES: dict[type[ev.Event], Callable[[RunState, Any], RunState]] = {
     ev.RunStarted: _run_started,
     ev.ContextHydrated: _context_hydrated,
     ev.ModelAnswered: _model_answered,

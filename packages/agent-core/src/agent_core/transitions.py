@@ -114,10 +114,10 @@ def evolve(state: RunState, event: ev.Event) -> RunState:
     if phase is None:
         raise IllegalEventError(state.phase, ev.event_type(event))
     change = CHANGES.get(kind)
-    facts = change(state, event) if change is not None else {}
+    after = state if change is None else change(state, event)
     if phase is DISPATCHING:
-        phase = settle(phase, facts.get("calls", state.calls))
-    return replace(state, phase=phase, seq=state.seq + 1, updated_at=event.at or state.updated_at, **facts)
+        phase = settle(phase, after.calls)
+    return replace(after, phase=phase, seq=state.seq + 1, updated_at=event.at or state.updated_at)
 
 
 Effects = tuple[eff.Effect, ...]
@@ -144,7 +144,8 @@ def _turn(state: RunState) -> Effects:
 
 
 def _calls(state: RunState) -> Effects:
-    return (*[_execute(call) for call in planning.ready(state.calls)], *_decisions(state))
+    ready = [_execute(call) for call in planning.ready(state.calls)]
+    return (*ready, *_decisions(state))
 
 
 def _decisions(state: RunState) -> Effects:
@@ -154,7 +155,7 @@ def _decisions(state: RunState) -> Effects:
 
 
 def _verdict(state: RunState) -> Effects:
-    attempts = sum(call.attempt for call in state.calls.values())
+    attempts = sum([call.attempt for call in state.calls.values()])
     return (eff.JudgeResults(turn=state.spent.turns, attempts=attempts),)
 
 
