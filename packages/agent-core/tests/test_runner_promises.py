@@ -7,7 +7,7 @@ import pytest
 
 from agent_core import Finding, Judgement, Limits, Phase, Reflexion, Runner, SubAgent
 from agent_core import events as ev
-from agent_core.errors import JournalConflictError
+from agent_core.errors import JournalConflictError, JournalUnavailableError
 from agent_core.testing import (
     InMemoryJournal,
     LoopClock,
@@ -147,6 +147,40 @@ def test_a_limit_reached_loses_no_work(journal):
         results = results_of(state)
         assert (results["a"], results["b"]) == (("done", ""), ("done", ""))
         assert results["hung"][1] == "limit_reached"
+
+    whoever_goes_first(main)
+
+
+class FullDisk(InMemoryJournal):
+    """Takes three seconds to find out that there is no room for the first result."""
+
+    is_full = True
+
+    async def append(self, run_id, expected_seq, events, *, writer):
+        if self.is_full and isinstance(events[0], ev.ToolReturned):
+            await anyio.sleep(3)
+            self.is_full = False
+            raise JournalUnavailableError("memory", "no room")
+        return await super().append(run_id, expected_seq, events, writer=writer)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_result_that_could_not_be_kept_as_the_time_ran_out_is_not_called_stopped(alone):
+    """Who drives hears of it; nothing in the journal says that a call was stopped which did its work."""
+
+    async def main():
+        names = ("a",) if alone else ("a", "hung")
+        bodies, specs = {"a": quick, "hung": anyio.sleep_forever}, [hasty("a"), hasty("hung", 99)]
+        runner = runner_of([together(*names), answer("well")], bodies, specs=specs, journal=FullDisk())
+        run_id = await runner.start("go", limits=Limits(wall_time_s=2))
+        with pytest.raises(JournalUnavailableError, match="no room"):
+            await runner.drive(run_id)
+        state = await runner.load(run_id)
+        assert (state.phase, [call.result for call in state.calls.values()]) == (
+            Phase.DISPATCHING,
+            [None] * len(names),
+        )
+        assert (await runner.drive(run_id)).answer == "well"
 
     whoever_goes_first(main)
 

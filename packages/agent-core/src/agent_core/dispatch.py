@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agent_core import agents, planning, proposal
+from agent_core import agents, deadline, planning, proposal
 from agent_core import effects as eff
 from agent_core import events as ev
 from agent_core.errors import ConfigurationError
@@ -117,15 +117,19 @@ async def _run(drive: "Drive", call: ToolCall, spec: ToolSpec | None, effect: ef
         interrupted=effect.interrupted,
     )
     try:
-        with drive.deadline(call.tool_call_id, None if spec is None else spec.timeout_s):
-            result = await drive.adapters.tools.run(call, context)
-            if result.tool_call_id != call.tool_call_id:  # it would be stale, and the tool called for ever
-                result = replace(result, tool_call_id=call.tool_call_id)
-            return result
+        work = drive.adapters.tools.run(call, context)
+        if spec is not None:
+            work = deadline.within(spec.timeout_s, work, drive.lone_scope(call.tool_call_id))
+        result = await work
+        if result.tool_call_id != call.tool_call_id:  # it would be stale, and the tool called for ever
+            result = replace(result, tool_call_id=call.tool_call_id)
+    except deadline.LateError:
+        return timed_out(call, spec)
     except Exception as error:  # noqa: BLE001  # a broken tool runner must not take its siblings' results along
         content = f"The tool crashed: {type(error).__name__}: {error}"
         return ToolResult(tool_call_id=call.tool_call_id, content=content, error="crashed")
-    return timed_out(call, spec)
+    else:
+        return result
 
 
 def timed_out(call: ToolCall, spec: ToolSpec | None) -> ToolResult:

@@ -4,11 +4,7 @@ Nothing counts until it is in the journal. Can be ended at any moment (cancelled
 what is owed then. `runner` is the public face, `dispatch` what becomes of a tool call.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from math import inf
-from types import TracebackType
-from typing import Literal
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 from msgspec.structs import replace
@@ -28,7 +24,7 @@ from agent_core.errors import (
 )
 from agent_core.limits import seconds_left
 from agent_core.messages import Message
-from agent_core.ports import HydrateRequest, Observer, StoredEvent
+from agent_core.ports import Critic, HydrateRequest, Observer, StoredEvent
 from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
 from agent_core.tool_modes import TOOL_MODES, Turn, TurnOutcome, TurnView
 from agent_core.tools import ToolOffer, ToolSpec
@@ -37,6 +33,8 @@ from agent_core.transitions import Effects, evolve, owed
 MAX_PARALLEL_TOOLS = 8
 TIMED = (REASONING, DISPATCHING)
 """Phases that the run's time ends; the others are short, and lose what they did if they are cut."""
+WITH_PEOPLE = (DISPATCHING, AWAITING)
+"""Phases in which a run may owe what a person has to do."""
 LAST_TURN_S = 60.0
 """How long the last turn may take once the run's time is up."""
 
@@ -47,12 +45,12 @@ class Drive:
     __slots__ = (
         "_appending",
         "_observers",
-        "_owed",
         "adapters",
         "has_commands",
         "is_cancelled",
         "late",
         "now",
+        "owed",
         "resting",
         "scope",
         "state",
@@ -64,6 +62,8 @@ class Drive:
     ) -> None:
         """`writer` is a name that no other drive has or had: by it, this one knows its own events again."""
         self.state: RunState = state
+        self.owed: Effects = owed(state)
+        """What the state owes."""
         self.writer: str = writer
         self.adapters: Adapters = adapters
         self._observers = (*adapters.observers, *observers)
@@ -79,7 +79,6 @@ class Drive:
         """The delegated runs that wait for a person."""
         self.now: Callable[[], float] = adapters.clock.now
         """The time, in seconds since the epoch."""
-        self._owed: tuple[RunState, Effects] = (state, owed(state))
         self._appending: anyio.Lock | None = None
         """Held while an event is appended, as long as several effects are performed at once."""
 
@@ -93,46 +92,44 @@ class Drive:
                 elif len(effects) == 1:
                     await self.perform(effects[0])
                 else:
-                    await self._perform_beside_each_other(effects)
+                    await self._perform_beside_each_other(effects, [])
             elif self.has_commands:
                 self.has_commands = False
                 await self.read_commands()
             else:
                 return
 
-    def owed(self) -> Effects:
-        """What the run owes now; folded once a state."""
-        if self._owed[0] is not self.state:
-            self._owed = (self.state, owed(self.state))
-        return self._owed[1]
-
     def _to_perform(self) -> Sequence[eff.Effect]:
         """What is owed by this drive and not by a person."""
-        effects = self.owed()
-        if self.state.phase is not DISPATCHING and self.state.phase is not AWAITING:
-            return effects
+        if self.state.phase not in WITH_PEOPLE:
+            return self.owed
         return [
             effect
-            for effect in effects
+            for effect in self.owed
             if not isinstance(effect, eff.AwaitDecision)
             and not (isinstance(effect, eff.AwaitRun) and effect.run_id in self.resting)
         ]
 
     async def _perform_in_time(self, effects: Sequence[eff.Effect]) -> None:
         state = self.state
+        failures: list[Exception] = []
         left_s = seconds_left(state.limits, state.started_at, self.now())
         with anyio.move_on_after(LAST_TURN_S if state.limit_reached else left_s) as scope:
             await anyio.lowlevel.checkpoint()  # where no time is left, nothing begins
             if len(effects) == 1:
                 await self.perform(effects[0])
             else:
-                await self._perform_beside_each_other(effects)
+                await self._perform_beside_each_other(effects, failures)
         if scope.cancelled_caught:
+            if failures:  # such as that of a result which could not be kept: it must not pass for a call that was stopped
+                raise failures[0]
             await self._stop_at_time()
 
-    async def _perform_beside_each_other(self, effects: Sequence[eff.Effect]) -> None:
+    async def _perform_beside_each_other(
+        self, effects: Sequence[eff.Effect], failures: list[Exception]
+    ) -> None:
+        """Add what goes wrong to `failures`, and raise the first of them once its siblings have their results."""
         places = anyio.CapacityLimiter(MAX_PARALLEL_TOOLS)
-        failures: list[Exception] = []
         self._appending = anyio.Lock()
         try:
             async with anyio.create_task_group() as tasks:
@@ -140,7 +137,7 @@ class Drive:
                     tasks.start_soon(self._perform_beside, places, effect, failures)
         finally:
             self._appending = None
-        if failures:  # raised once its siblings have their results
+        if failures:
             raise failures[0]
 
     async def _perform_beside(
@@ -152,15 +149,12 @@ class Drive:
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not cost the siblings their results
             failures.append(error)
 
-    def deadline(self, tool_call_id: str, timeout_s: float | None) -> "AbstractContextManager[object, bool]":
-        """A block that is left when the time is up. A tool that runs alone borrows the drive's scope: a scope of its own
-        is a tenth of what a run costs.
-        """
-        if timeout_s is None:
-            return anyio.CancelScope()
-        if self._appending is not None or self.scope is None:
-            return anyio.move_on_after(timeout_s)
-        return _Deadline(self, self.scope, tool_call_id, timeout_s)
+    def lone_scope(self, tool_call_id: str) -> anyio.CancelScope | None:
+        """The scope whose deadline may be that of a tool: the drive's own, if the tool runs alone."""
+        if self._appending is not None:
+            return None
+        self.late = tool_call_id
+        return self.scope
 
     async def stop_late(self) -> None:
         """The deadline of a tool that ran alone is over: that is its result."""
@@ -172,7 +166,7 @@ class Drive:
         """The time is up: what is under way has no result, and the model gets its last turn."""
         why = "its time is up; this call was stopped"
         if self.state.phase is DISPATCHING:
-            for effect in self.owed():
+            for effect in self.owed:
                 if isinstance(effect, eff.AwaitRun):
                     await dispatch.stop_run(self, effect, why)
                 elif isinstance(effect, eff.ExecuteTool):
@@ -184,47 +178,46 @@ class Drive:
         else:
             await self.commit(judging.at_limit(self.state.limits, "wall_time_s", self.now()))
 
-    async def perform(self, effect: eff.Effect) -> None:
+    def perform(self, effect: eff.Effect) -> Awaitable[None]:
         """Perform one effect and journal what came back."""
         match effect:
             case eff.AskModel():
-                await self._take_turn(effect)
+                return self._take_turn(effect)
             case eff.ExecuteTool():
-                await dispatch.execute(self, effect)
+                return dispatch.execute(self, effect)
             case eff.AwaitRun():
-                await dispatch.await_run(self, effect)
+                return dispatch.await_run(self, effect)
             case eff.HydrateContext():
-                await self._hydrate()
+                return self._hydrate()
             case eff.StoreOutcome():
-                await self.adapters.memory.remember(self.state)
-                await self.commit(ev.OutcomeStored(at=self.now()))
+                return self._remember()
             case eff.JudgeResults() | eff.CheckAnswer() if self.adapters.critic is not None:
-                await self.commit(await judging.by_critic(self.adapters.critic, self.adapters, self.state))
-            case eff.JudgeResults() | eff.CheckAnswer() | eff.ConcludeAtLimit():
-                await self.commit()
-            case eff.AwaitDecision():
-                pass
+                return self._ask_critic(self.adapters.critic)
+            case eff.JudgeResults() | eff.CheckAnswer() | eff.ConcludeAtLimit() | eff.AwaitDecision():
+                return self.commit()  # what follows by rule
 
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def commit(self, *events: ev.Event) -> None:
+    def commit(self, *events: ev.Event) -> Awaitable[None]:
         """Append `events` and the verdicts that follow from them without I/O, as one batch.
 
         Commands of people that arrived meanwhile are read in first; what they made stale is dropped.
         """
-        if self._appending is None:
-            await self._append(events)
-            return
-        async with self._appending:
-            await self._append(events)
+        return (
+            self._append(events) if self._appending is None else self._append_in_turn(self._appending, events)
+        )
 
-    async def keep(self, result: ev.Event) -> None:
+    def keep(self, result: ev.Event) -> Awaitable[None]:
         """Commit what has come back, even if the run's time is up while it is being written: the work was done."""
-        if self.state.limits.wall_time_s is None:
-            await self.commit(result)
-            return
+        return self.commit(result) if self.state.limits.wall_time_s is None else self._commit_shielded(result)
+
+    async def _commit_shielded(self, event: ev.Event) -> None:
         with anyio.CancelScope(shield=True):
-            await self.commit(result)
+            await self.commit(event)
+
+    async def _append_in_turn(self, appending: anyio.Lock, events: Sequence[ev.Event]) -> None:
+        async with appending:
+            await self._append(events)
 
     async def _append(self, events: Sequence[ev.Event]) -> None:
         while True:
@@ -239,8 +232,7 @@ class Drive:
                 if self.state.seq == before.seq:
                     raise  # the journal is behind what it acknowledged: there is no way on
             else:
-                self.state = states[-1]
-                self._owed = (states[-1], effects)
+                self.state, self.owed = states[-1], effects
                 self.notify(batch, states)
                 return
 
@@ -279,6 +271,7 @@ class Drive:
             if commands_only and not own:
                 raise JournalConflictError(self.state.run_id, before, stored.seq)
             self.state = evolve(self.state, stored.event)
+            self.owed = owed(self.state)
             for observer in self._observers:
                 observer.on_event(stored, self.state)
 
@@ -291,7 +284,7 @@ class Drive:
             for observer in self._observers:
                 observer.on_event(stored, state)
 
-    # ── memory and the model ─────────────────────────────────────────────────────────────────────────────────────
+    # ── memory, the critic and the model ─────────────────────────────────────────────────────────────────────────
 
     async def _hydrate(self) -> None:
         profile = self.adapters.model.profile
@@ -304,6 +297,13 @@ class Drive:
         )
         messages = await self.adapters.memory.hydrate(request)
         await self.commit(ev.ContextHydrated(at=self.now(), messages=tuple(messages)))
+
+    async def _remember(self) -> None:
+        await self.adapters.memory.remember(self.state)
+        await self.commit(ev.OutcomeStored(at=self.now()))
+
+    async def _ask_critic(self, critic: Critic) -> None:
+        await self.commit(await judging.by_critic(critic, self.adapters, self.state))
 
     async def _take_turn(self, effect: eff.AskModel) -> None:
         state, profile = self.state, self.adapters.model.profile
@@ -369,22 +369,3 @@ class Drive:
         raise ModelUnavailableError(
             f"model {self.adapters.model.profile.name!r} ended its reply without completing it; resume the run"
         )
-
-
-class _Deadline:
-    """Ends a drive's scope when the time is up; `Drive.stop_late` then says what became of the call."""
-
-    def __init__(self, drive: Drive, scope: anyio.CancelScope, tool_call_id: str, timeout_s: float) -> None:
-        self._drive, self._scope = drive, scope
-        self._tool_call_id, self._timeout_s = tool_call_id, timeout_s
-
-    def __enter__(self) -> None:
-        self._drive.late = self._tool_call_id
-        self._scope.deadline = anyio.current_time() + self._timeout_s
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> Literal[False]:
-        if not self._scope.cancel_called:
-            self._scope.deadline = inf
-        return False

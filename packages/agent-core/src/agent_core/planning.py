@@ -103,7 +103,7 @@ def unjudged(calls: Calls) -> tuple[CallState, ...]:
 
 def skip_blocked(calls: Calls) -> Calls:
     """The same calls; those that wait, directly or not, for a failed one are failed as `skipped`."""
-    if not any([call.after for call in calls.values()]):
+    if not any(call.after for call in calls.values()):
         return calls
     settled = dict(calls)
     for key in TopologicalSorter({key: call.after for key, call in calls.items()}).static_order():
@@ -230,7 +230,7 @@ def judged(calls: Calls, finished: Calls) -> dict[str, CallState]:
 
 def is_over(calls: Calls) -> bool:
     """Whether every call has a result that counts."""
-    return all([call.judged for call in calls.values()])
+    return all(call.judged for call in calls.values())
 
 
 def kept(finished: Calls, calls: Calls) -> dict[str, CallState]:

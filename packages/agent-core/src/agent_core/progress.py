@@ -90,4 +90,4 @@ def _times(before: Seen | None, call: CallState) -> int:
 
 def all_failed(calls: Iterable[CallState]) -> bool:
     """Whether there is no call that came to anything."""
-    return all([call.status is FAILED for call in calls])
+    return all(call.status is FAILED for call in calls)

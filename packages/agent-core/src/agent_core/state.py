@@ -180,7 +180,9 @@ def _limit_reached(state: RunState, event: ev.LimitReached) -> RunState:
     return replace(state, limit_reached=event.limit)
 
 
-def _waiting(state: RunState, tool_call_id: str, event: ev.Event, allowed: Collection[CallStatus]) -> CallState:
+def _waiting(
+    state: RunState, tool_call_id: str, event: ev.Event, allowed: Collection[CallStatus]
+) -> CallState:
     """The call that `event` completes, or the error that says nobody waits for it."""
     call = state.calls.get(tool_call_id)
     if call is None or call.status not in allowed:
@@ -263,7 +265,7 @@ def _judged(
     """
     fresh = planning.unjudged(back)
     calls = planning.judged(back, state.finished)
-    over = planning.is_over(calls)
+    over = len(fresh) == len(calls) or planning.is_over(calls)
     failed = progress.all_failed(calls.values()) if over else None
     messages, finished = state.messages, state.finished
     parts: list[Part] = []

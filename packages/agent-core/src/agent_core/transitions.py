@@ -155,7 +155,7 @@ def _decisions(state: RunState) -> Effects:
 
 
 def _verdict(state: RunState) -> Effects:
-    attempts = sum([call.attempt for call in state.calls.values()])
+    attempts = sum(call.attempt for call in state.calls.values())
     return (eff.JudgeResults(turn=state.spent.turns, attempts=attempts),)
 
 
