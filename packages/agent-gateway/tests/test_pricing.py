@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_core.messages import Usage
+from agent_gateway.embeddings import EMBEDDING_DIALECTS
 from agent_gateway.errors import PriceTableError
 from agent_gateway.pricing import Price, PriceTable, Rates, cost_usd
+from agent_gateway.providers import PROVIDERS
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 PRICE = Price(since="2026-01-01", input=3.0, output=15.0, cached_input=0.3, cache_write=3.75)
@@ -124,7 +126,7 @@ def test_the_table_of_this_release() -> None:
     assert len(table) > 30
     today = datetime.now(UTC).date()
     for name, prices in table.prices.items():
-        assert name.partition(":")[0] in {"openai", "anthropic", "gemini", "local"}
+        assert name.partition(":")[0] in {"local", *PROVIDERS, *EMBEDDING_DIALECTS}
         assert len({price.since for price in prices}) == len(prices), name
         for price in prices:
             assert price.source, name
@@ -148,6 +150,13 @@ def test_known_models_cost_what_their_makers_say() -> None:
     # A class that the source names no price for: unknown, and not free.
     assert table.cost_usd("openai:gpt-5.4", usage, NOW) is None
     assert table.cost_usd("openai:nobody-knows", thought, NOW) is None
+    cached = Usage(input_tokens=1_000, cached_input_tokens=1_000, output_tokens=1_000)
+    assert table.cost_usd("groq:openai/gpt-oss-120b", cached, NOW) == pytest.approx(0.000825)
+    assert table.cost_usd("mistral:mistral-medium-3.5", cached, NOW) is None
+    assert table.cost_usd("xai:grok-4.7", Usage(input_tokens=200_000), NOW) == pytest.approx(0.8)
+    assert table.cost_usd("xai:grok-4.3", Usage(input_tokens=200_000), NOW) == pytest.approx(0.25)
+    assert table.cost_usd("xai:grok-4.3", Usage(input_tokens=200_001), NOW) is None
+    assert table.cost_usd("voyage:voyage-4-lite", Usage(input_tokens=M), NOW) == 0.02
     assert table.cost_usd("local:smollm2-135m", usage, NOW) == 0.0
 
 

@@ -424,6 +424,5 @@ class TestVllmElsewhere:
             timeout=1_800,
         )
         assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
-        print(done.stdout.strip().splitlines()[-1])
         assert " passed" in done.stdout
         assert "skipped" not in done.stdout
