@@ -125,3 +125,33 @@ def test_a_store_knows_whether_there_was_ever_a_key(keys):
     key, _ = keys.create(now=1.0)
     keys.revoke(key.key_id, now=2.0, tenant=None)
     assert not keys.is_empty
+
+
+def test_a_change_among_many_keys_reads_the_changed_one_alone(keys, tmp_path):
+    texts = [keys.create(now=1.0)[1] for _ in range(5)]
+    elsewhere = KeyStore(tmp_path)
+    assert elsewhere.find(texts[0], 2.0)
+    read = []
+    elsewhere._connection.set_trace_callback(read.append)
+    keys.revoke(texts[1].split("_")[1], now=2.0, tenant=None)
+    _, added = keys.create(now=2.0)
+    assert elsewhere.find(added, 3.0)
+    with pytest.raises(KeyRefusedError):
+        elsewhere.find(texts[1], 3.0)
+    assert len([query for query in read if "FROM keys" in query]) == 2
+    assert all("WHERE key_id" in query for query in read if "FROM keys" in query)
+    assert elsewhere.find(texts[4], 3.0)
+    elsewhere.close()
+
+
+def test_keys_of_before_changes_were_noted_are_known(keys, tmp_path):
+    key, text = keys.create(now=1.0)
+    for statement in ("DROP TRIGGER added", "DROP TRIGGER changed", "DROP TABLE changes"):
+        keys._connection.execute(statement)
+    keys.close()
+    again = KeyStore(tmp_path)
+    assert again.find(text, 2.0) == key
+    again.revoke(key.key_id, now=3.0, tenant=None)
+    with pytest.raises(KeyRefusedError):
+        again.find(text, 4.0)
+    again.close()

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,19 +27,27 @@ CHECK_S = 0.5
 """How old what is known of the keys may be: a key that another process revoked is refused within this time."""
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS keys (
-    key_id TEXT PRIMARY KEY,
-    tenant TEXT NOT NULL,
-    name TEXT NOT NULL,
-    scopes TEXT NOT NULL,
-    limits TEXT NOT NULL,
-    hash BLOB NOT NULL,
-    created_at REAL NOT NULL,
-    expires_at REAL,
-    revoked_at REAL
-) STRICT
-"""
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS keys (
+        key_id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        limits TEXT NOT NULL,
+        hash BLOB NOT NULL,
+        created_at REAL NOT NULL,
+        expires_at REAL,
+        revoked_at REAL
+    ) STRICT""",
+    # Which keys were changed, in order, by whatever process: nobody reads the others again.
+    "CREATE TABLE IF NOT EXISTS changes (number INTEGER PRIMARY KEY, key_id TEXT NOT NULL) STRICT",
+    """CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON keys
+        BEGIN INSERT INTO changes (key_id) VALUES (new.key_id); END""",
+    """CREATE TRIGGER IF NOT EXISTS changed AFTER UPDATE ON keys
+        BEGIN INSERT INTO changes (key_id) VALUES (new.key_id); END""",
+)
+
+_ONE = "SELECT * FROM keys WHERE key_id = ?"
 
 
 class KeyLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -98,11 +107,13 @@ class KeyStore:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA busy_timeout=5000")
-            self._connection.execute(_SCHEMA)
+            for statement in _SCHEMA:
+                self._connection.execute(statement)
         except sqlite3.Error as error:
             raise SettingsError(f"the keys in {self._path} cannot be opened: {error}") from error
         self._known: dict[str, tuple[ApiKey, bytes]] = {}
         self._version = -1
+        self._changes_seen = -1
         self._checked_at = float("-inf")
 
     def close(self) -> None:
@@ -252,16 +263,27 @@ class KeyStore:
             self._version, self._checked_at = -1, float("-inf")  # read at the next look-up
 
     def _refresh(self, now: float | None = None) -> None:
-        """Read the keys again if another connection changed them, or we did."""
-        with closing(self._connection.execute("PRAGMA data_version")) as cursor:
-            version = int(cursor.fetchone()[0])
+        """Read the keys that another connection changed, or we did."""
+        version = self._read("PRAGMA data_version")[0][0]
         if now is not None:
             self._checked_at = now
         if version == self._version:
             return
-        with closing(self._connection.execute("SELECT * FROM keys")) as rows:
-            self._known = {row[0]: (_key(row), row[5]) for row in rows}
+        # What is changed between these questions is read now and once more at the next time.
+        if self._changes_seen < 0:
+            self._changes_seen = self._read("SELECT COALESCE(MAX(number), 0) FROM changes")[0][0]
+            rows = self._read("SELECT * FROM keys")
+        else:
+            changes = self._read("SELECT number, key_id FROM changes WHERE number > ?", self._changes_seen)
+            self._changes_seen = max((number for number, _ in changes), default=self._changes_seen)
+            changed = {key_id for _, key_id in changes}
+            rows = [row for key_id in changed for row in self._read(_ONE, key_id)]
+        self._known.update({row[0]: (_key(row), row[5]) for row in rows})
         self._version = version
+
+    def _read(self, query: str, *parameters: object) -> list[Any]:
+        with closing(self._connection.execute(query, parameters)) as rows:
+            return rows.fetchall()
 
 
 def _key(row: tuple[str, str, str, str, str, bytes, float, float | None, float | None]) -> ApiKey:

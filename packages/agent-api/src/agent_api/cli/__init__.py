@@ -14,6 +14,7 @@ app = typer.Typer(
     help="An agent for your own metal: local models, tools, durable runs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich takes longer to import than all commands together
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
@@ -35,7 +36,9 @@ def main() -> None:
 
 def daemon() -> None:
     """The command `agentd`: `agent serve` under the name that systemd knows."""
-    sole = typer.Typer(name="agentd", pretty_exceptions_enable=False, add_completion=False)
+    sole = typer.Typer(
+        name="agentd", pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None
+    )
     sole.command()(serve.serve)
     _guarded(sole)
 

@@ -1,0 +1,24 @@
+"""`agent --help` is asked for all the time: it imports neither what draws nor what works."""
+
+import subprocess
+import sys
+
+HEAVY = ("rich", "litestar", "httpx", "lancedb", "agent_core", "agent_gateway", "agent_memory", "agent_skills")
+SHOWN = """
+import sys
+from agent_api.cli import main
+sys.argv = ["agent", *sys.argv[1:], "--help"]
+try:
+    main()
+except SystemExit:
+    sys.stderr.write(" ".join({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def test_help_is_shown_without_what_commands_need():
+    for command in ((), ("run",), ("kb", "add")):
+        done = subprocess.run(
+            [sys.executable, "-c", SHOWN, *command], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert f"Usage: {' '.join(('agent', *command))}" in done.stdout
+        assert not {*HEAVY} & {*done.stderr.split()}
