@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
-HEAVY = ("rich", "litestar", "httpx", "lancedb", "agent_core", "agent_gateway", "agent_memory", "agent_skills")
+HEAVY = (
+    "rich",
+    "litestar",
+    "httpx",
+    "lancedb",
+    "agent_core",
+    "agent_gateway",
+    "agent_memory",
+    "agent_skills",
+)
 SHOWN = """
 import sys
 from agent_api.cli import main
