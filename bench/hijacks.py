@@ -24,49 +24,98 @@ from figures import Figure, print_figures
 from agent_core.messages import Message, user
 from agent_core.policy import Rules, Verdict
 from agent_core.state import RunState
-from agent_core.tools import Label, ToolCall, ToolResult, ToolSpec
+from agent_core.tools import ArgumentRole, Label, ToolCall, ToolResult, ToolSpec
 
 AGENTDOJO = "agentdojo==0.1.35"
 HERE = Path(__file__).parent
 PRIVATE, UNTRUSTED, OUT, DESTROYS = Label
-POLICIES = {
-    "default": Rules(),
-    "taint": Rules(destroys=Verdict.ALLOW, trio=Verdict.ALLOW),
-}
-"""The default; and for an agent that acts for a person all day long, where only counts whose word an argument is."""
+DESTINATION, SOURCE, TARGET, CONTENT = ArgumentRole
 
-_READS_OTHERS = (PRIVATE, UNTRUSTED)
-LABELS = {
+
+def tool(*labels, fields=(), **roles):
+    """What a tool's author would declare: its labels, the trusted fields of its result, the roles of its arguments."""
+    return {"labels": labels, "trusted_fields": fields, "roles": roles}
+
+
+_PRIVATE = tool(PRIVATE)
+_WRITTEN_BY_GUESTS = tool(UNTRUSTED)
+_MAIL = tool(PRIVATE, UNTRUSTED, fields=("*.id_", "*.timestamp", "*.status", "*.read"))
+"""Who sent a mail is what its sender wrote, as its text is."""
+_EVENTS = tool(
+    *(PRIVATE, UNTRUSTED),
+    fields=("*.id_", "*.start_time", "*.end_time", "*.participants", "*.all_day", "*.status"),
+)
+"""Whoever invites writes the title, the place and the description."""
+_FILES = tool(
+    *(PRIVATE, UNTRUSTED), fields=("*.id_", "*.owner", "*.last_modified", "*.shared_with", "*.size")
+)
+"""The drive knows whose a file is; what is in it may be of anybody who shared it."""
+_PAYMENTS = tool(
+    *(PRIVATE, UNTRUSTED), fields=("*.id", "*.sender", "*.recipient", "*.amount", "*.date", "*.recurring")
+)
+"""The bank vouches for accounts and amounts; the subject is what the payer wrote."""
+_MESSAGES = tool(PRIVATE, UNTRUSTED, fields=("*.sender", "*.recipient"))
+"""The workspace vouches for its members; what they write is theirs."""
+_PAY = {"recipient": DESTINATION, "amount": CONTENT, "subject": CONTENT, "date": CONTENT, "recurring": CONTENT}
+TOOLS = {
     # workspace
-    "send_email": (OUT,), "delete_email": (DESTROYS,), "get_unread_emails": _READS_OTHERS,
-    "get_sent_emails": (PRIVATE,), "get_received_emails": _READS_OTHERS, "get_draft_emails": (PRIVATE,),
-    "search_emails": _READS_OTHERS, "search_contacts_by_name": (PRIVATE,), "search_contacts_by_email": (PRIVATE,),
-    "get_current_day": (), "search_calendar_events": _READS_OTHERS, "get_day_calendar_events": _READS_OTHERS,
-    "create_calendar_event": (OUT,), "cancel_calendar_event": (OUT, DESTROYS), "reschedule_calendar_event": (OUT,),
-    "add_calendar_event_participants": (OUT,), "append_to_file": (DESTROYS,), "search_files_by_filename": _READS_OTHERS,
-    "create_file": (), "delete_file": (DESTROYS,), "get_file_by_id": _READS_OTHERS, "list_files": _READS_OTHERS,
-    "share_file": (OUT,), "search_files": _READS_OTHERS,
-    # travel: what is said of hotels and restaurants is what guests wrote
-    "get_user_information": (PRIVATE,), "get_rating_reviews_for_hotels": (UNTRUSTED,),
-    "get_rating_reviews_for_restaurants": (UNTRUSTED,), "get_rating_reviews_for_car_rental": (UNTRUSTED,),
-    "reserve_hotel": (OUT,), "reserve_car_rental": (OUT,), "reserve_restaurant": (OUT,),
+    "send_email": tool(
+        OUT, recipients=DESTINATION, cc=DESTINATION, bcc=DESTINATION, subject=CONTENT, body=CONTENT,
+        attachments=CONTENT,
+    ),
+    "delete_email": tool(DESTROYS, email_id=TARGET),
+    "get_unread_emails": _MAIL, "get_received_emails": _MAIL, "search_emails": _MAIL,
+    "get_sent_emails": _PRIVATE, "get_draft_emails": _PRIVATE,
+    "search_contacts_by_name": _PRIVATE, "search_contacts_by_email": _PRIVATE,
+    "search_calendar_events": _EVENTS, "get_day_calendar_events": _EVENTS,
+    "create_calendar_event": tool(
+        OUT, participants=DESTINATION, title=TARGET, start_time=TARGET, end_time=TARGET, description=CONTENT,
+        location=CONTENT,
+    ),
+    "cancel_calendar_event": tool(OUT, DESTROYS, event_id=DESTINATION),
+    "reschedule_calendar_event": tool(OUT, event_id=DESTINATION, new_start_time=TARGET, new_end_time=TARGET),
+    "add_calendar_event_participants": tool(OUT, participants=DESTINATION, event_id=TARGET),
+    "search_files_by_filename": _FILES, "list_files": _FILES, "search_files": _FILES,
+    "get_file_by_id": tool(
+        *(PRIVATE, UNTRUSTED), fields=("id_", "owner", "last_modified", "shared_with", "size")
+    ),
+    "delete_file": tool(DESTROYS, file_id=TARGET),
+    "share_file": tool(OUT, email=DESTINATION, file_id=TARGET, permission=TARGET),
+    # travel
+    "get_user_information": _PRIVATE,
+    "get_rating_reviews_for_hotels": _WRITTEN_BY_GUESTS,
+    "get_rating_reviews_for_restaurants": _WRITTEN_BY_GUESTS,
+    "get_rating_reviews_for_car_rental": _WRITTEN_BY_GUESTS,
+    "reserve_hotel": tool(OUT, hotel=DESTINATION, start_day=TARGET, end_day=TARGET),
+    "reserve_car_rental": tool(OUT, company=DESTINATION, start_time=TARGET, end_time=TARGET),
+    "reserve_restaurant": tool(OUT, restaurant=DESTINATION, start_time=TARGET),
     # banking
-    "get_iban": (PRIVATE,), "send_money": (OUT, DESTROYS), "schedule_transaction": (OUT, DESTROYS),
-    "update_scheduled_transaction": (OUT, DESTROYS), "get_balance": (PRIVATE,),
-    "get_most_recent_transactions": _READS_OTHERS, "get_scheduled_transactions": (PRIVATE,),
-    "read_file": _READS_OTHERS, "get_user_info": (PRIVATE,), "update_password": (DESTROYS,),
-    "update_user_info": (DESTROYS,),
-    # slack: a page that is fetched learns its address, so that is a way out as well
-    "get_channels": (PRIVATE,), "add_user_to_channel": (OUT,), "read_channel_messages": _READS_OTHERS,
-    "read_inbox": _READS_OTHERS, "send_direct_message": (OUT,), "send_channel_message": (OUT,),
-    "get_users_in_channel": (PRIVATE,), "invite_user_to_slack": (OUT,), "remove_user_from_slack": (DESTROYS,),
-    "get_webpage": (UNTRUSTED, OUT), "post_webpage": (OUT,),
+    "get_iban": _PRIVATE, "get_balance": _PRIVATE, "get_user_info": _PRIVATE,
+    "send_money": tool(OUT, **_PAY), "schedule_transaction": tool(OUT, **_PAY),
+    "update_scheduled_transaction": tool(OUT, id=TARGET, **_PAY),
+    "get_most_recent_transactions": _PAYMENTS, "get_scheduled_transactions": _PRIVATE,
+    "read_file": tool(PRIVATE, UNTRUSTED),
+    "update_password": tool(password=DESTINATION),
+    "update_user_info": tool(first_name=TARGET, last_name=TARGET, street=TARGET, city=TARGET),
+    # slack
+    "get_channels": _PRIVATE, "get_users_in_channel": _PRIVATE,
+    "read_channel_messages": _MESSAGES, "read_inbox": _MESSAGES,
+    "add_user_to_channel": tool(OUT, user=DESTINATION, channel=TARGET),
+    "send_direct_message": tool(OUT, recipient=DESTINATION, body=CONTENT),
+    "send_channel_message": tool(OUT, channel=DESTINATION, body=CONTENT),
+    "invite_user_to_slack": tool(OUT, user_email=DESTINATION, user=TARGET),
+    "remove_user_from_slack": tool(DESTROYS, user=TARGET),
+    "get_webpage": tool(UNTRUSTED, OUT, url=SOURCE),
+    "post_webpage": tool(OUT, url=DESTINATION, content=CONTENT),
 }  # fmt: skip
 """What each tool does; those that are not named do nothing that a policy cares about."""
+_NOTHING = tool()
 
 
 def spec_of(name):
-    return ToolSpec(name=name, description=name, parameters={"type": "object"}, labels=LABELS.get(name, ()))
+    return ToolSpec(
+        name=name, description=name, parameters={"type": "object"}, **TOOLS.get(name, _NOTHING)
+    )
 
 
 def state_after(prompt, calls):
@@ -75,8 +124,12 @@ def state_after(prompt, calls):
     for number, call in enumerate(calls):
         made = ToolCall(tool_call_id=f"c{number}", name=call["name"], arguments=call["arguments"])
         messages.append(Message(role="assistant", parts=(made,)))
+        spec = spec_of(call["name"])
         result = ToolResult(
-            tool_call_id=f"c{number}", content=call["result"], labels=LABELS.get(call["name"], ())
+            tool_call_id=f"c{number}",
+            content=call["result"],
+            labels=spec.labels,
+            trusted_fields=spec.trusted_fields,
         )
         messages.append(Message(role="tool", parts=(result,)))
     return RunState(run_id="r", messages=tuple(messages))

@@ -135,6 +135,7 @@ class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
     retryable: bool = False
     labels: tuple[Label, ...] = ()
+    trusted_fields: tuple[str, ...] = ()
     spent: Spent | None = None
     """What the run spent that was delegated to; None: it was no delegated call."""
 
@@ -147,6 +148,7 @@ class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
             error=self.error,
             retryable=self.retryable,
             labels=self.labels,
+            trusted_fields=self.trusted_fields,
         )
 
 
@@ -168,6 +170,7 @@ def tool_back(result: ToolResult, *, at: float, spent: Spent | None = None) -> T
         error=result.error,
         retryable=result.retryable,
         labels=result.labels,
+        trusted_fields=result.trusted_fields,
         spent=spent,
     )
 

@@ -1,19 +1,19 @@
 """Who may call what. Pure: a policy is a function from a call to a decision, and an application may bring its own.
 
-The default, `Rules`, is data. Its rules follow one idea: a run that has read something private and something untrusted
-must not send anything out, or destroy anything, on its own (the "lethal trifecta", S. Willison, June 2025).
+The default, `Rules`, is data. Its rules follow one idea: what nobody vouches for must not decide what a run does. A run
+that has read untrusted content may go on and say what it likes to whom the person named; it must not choose by itself
+who receives something, or what is destroyed (the "lethal trifecta", S. Willison, June 2025; see `taint`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import TypeAlias
 
 import msgspec
 
 from agent_core.state import RunState
-from agent_core.taint import labels_seen, tainted_source, tainted_values
-from agent_core.tools import Label, ToolCall, ToolSpec
-
+from agent_core.taint import Provenance, leaves, tainted_source
+from agent_core.tools import ArgumentRole, Label, ToolCall, ToolSpec
 
 class Verdict(StrEnum):
     """What may happen to a call."""
@@ -46,18 +46,27 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     sends_out: Verdict = Verdict.ALLOW
     """A tool labelled `sends_out`, whatever the run has read."""
     trio: Verdict = Verdict.ASK
-    """A tool labelled `sends_out` in a run that has read both private and untrusted content."""
+    """A tool labelled `sends_out` in a run that has read both private and untrusted content, where the tool does not say
+    which argument is the destination, or the source, and so nobody can tell where it sends to."""
+    destination: Verdict = Verdict.ASK
+    """A destination that nobody vouches for, in a run that has read untrusted content; or such a source, if the run
+    has read something private as well."""
     tainted_argument: Verdict = Verdict.ASK
-    """An argument of a tool that sends out or destroys holds a value that came out of untrusted content."""
+    """A target, or an address within what is said, that came out of untrusted content, of a tool that sends out, destroys
+    or says what its arguments decide."""
 
     def __call__(self, state: RunState, spec: ToolSpec, call: ToolCall) -> Decision:
         """The decision on one call; see `Policy`."""
         own = self.tools.get(spec.name)
         if own is not None:
             return Decision(verdict=own, reason=f"the rule for {spec.name} says so")
-        if not spec.labels or (Label.DESTROYS not in spec.labels and Label.SENDS_OUT not in spec.labels):
+        if not (spec.roles or Label.DESTROYS in spec.labels or Label.SENDS_OUT in spec.labels):
             return ALLOWED
-        decisions = [self._destroys(spec), self._sends_out(state, spec), self._tainted(state, call)]
+        read = Provenance(state)
+        decisions = [self._destroys(spec), self._sends_out(read, spec), *self._arguments(read, spec, call)]
+        if source := tainted_source(state, call.tool_call_id):
+            reason = f"an argument refers to untrusted content (call {source})"
+            decisions.append(Decision(verdict=self.tainted_argument, reason=reason))
         return max(decisions, key=lambda decision: _STRICTNESS[decision.verdict])
 
     def _destroys(self, spec: ToolSpec) -> Decision:
@@ -65,26 +74,45 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
             return ALLOWED
         return Decision(verdict=self.destroys, reason=f"{spec.name} destroys or overwrites something")
 
-    def _sends_out(self, state: RunState, spec: ToolSpec) -> Decision:
+    def _sends_out(self, read: Provenance, spec: ToolSpec) -> Decision:
         if Label.SENDS_OUT not in spec.labels:
             return ALLOWED
-        seen = labels_seen(state) | set(spec.labels)
-        if Label.READS_PRIVATE in seen and Label.RETURNS_UNTRUSTED in seen:
+        if _is_trio(read, spec) and not _ADDRESSES & set(spec.roles.values()):
             reason = f"{spec.name} sends something out, and this run has read private and untrusted content"
             return Decision(verdict=self.trio, reason=reason)
         return Decision(verdict=self.sends_out, reason=f"{spec.name} sends something out")
 
-    def _tainted(self, state: RunState, call: ToolCall) -> Decision:
-        source = tainted_source(state, call.tool_call_id)
-        if source:
-            reason = f"an argument refers to untrusted content (call {source})"
-            return Decision(verdict=self.tainted_argument, reason=reason)
-        tainted = tainted_values(state, call.arguments)
-        if not tainted:
-            return ALLOWED
-        first = tainted[0]
-        reason = f"the argument {first.argument!r} came out of untrusted content (call {first.tool_call_id})"
-        return Decision(verdict=self.tainted_argument, reason=reason)
+    def _arguments(self, read: Provenance, spec: ToolSpec, call: ToolCall) -> Iterator[Decision]:
+        """A decision for each value whose word decides too much."""
+        if Label.RETURNS_UNTRUSTED not in read.labels:
+            return
+        for argument, given in call.arguments.items():
+            role = spec.roles.get(argument, ArgumentRole.TARGET)
+            if role is ArgumentRole.SOURCE and not _is_trio(read, spec):
+                continue
+            for place, value in leaves(given, argument):
+                if reason := _doubt(read, role, place, value):
+                    verdict = self.destination if role in _ADDRESSES else self.tainted_argument
+                    yield Decision(verdict=verdict, reason=reason)
 
 
+def _is_trio(read: Provenance, spec: ToolSpec) -> bool:
+    """Whether a run that made this call would have read both private and untrusted content."""
+    seen = {*read.labels, *spec.labels}
+    return Label.READS_PRIVATE in seen and Label.RETURNS_UNTRUSTED in seen
+
+
+def _doubt(read: Provenance, role: ArgumentRole, place: str, value: str) -> str:
+    """Why a value must not decide what it decides, in words; empty: it may."""
+    if role is ArgumentRole.CONTENT:
+        link, source = read.tainted_link(value)
+        return f"{place!r} holds the address {link}, out of untrusted content (call {source})" if source else ""
+    if source := read.taint(value):
+        return f"the argument {place!r} came out of untrusted content (call {source})"
+    if role in _ADDRESSES and not read.vouches(value):
+        return f"the argument {place!r} was named by nobody who is trusted, and this run has read untrusted content"
+    return ""
+
+
+_ADDRESSES = frozenset({ArgumentRole.DESTINATION, ArgumentRole.SOURCE})
 _STRICTNESS = {Verdict.ALLOW: 0, Verdict.ASK: 1, Verdict.DENY: 2}

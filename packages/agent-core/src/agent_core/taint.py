@@ -1,10 +1,20 @@
-"""Which values came out of content that nobody vouches for. Pure, and from the conversation alone.
+"""Whose word a value is. Pure, and from the conversation alone.
 
-A value is tainted where a result labelled `returns_untrusted` holds it and nothing that the person wrote does. This finds
-values that are passed on as they are (an address, a link, a number, a sentence); a model that rewrites a value hides it,
-so the trio rule in `policy` does not depend on it.
+A run reads three kinds of text: what the person wrote, what a tool vouches for (a result that is not labelled
+`returns_untrusted`, or a trusted field of one that is), and what anybody may have written: the rest. From this follow
+two questions about an argument of a call. *Is it tainted*: does untrusted content hold it, and not the person's words?
+*Is it vouched for*: do the person's words hold it, or a tool's own data and no untrusted content? A value that a model
+rewrote is neither; where that matters, a policy asks the second question.
+
+Untrusted content that names a known value taints it, for it may be what made the model choose it. What a tool only repeats
+from its own arguments it does not vouch for, and nothing that was looked up by a tainted argument either.
+
+The idea of labels on parts of results, and of asking which arguments decide, is that of CaMeL (arXiv 2503.18813) and FIDES
+(arXiv 2505.23643). They follow values through a program or a planner of their own; here they are found again by
+their text, so that any model and any loop can be judged.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
@@ -15,21 +25,96 @@ from agent_core.state import RunState
 from agent_core.tools import Label, ToolResult
 
 MIN_CHARS = 4
-"""Shorter values are everywhere by chance."""
+"""Shorter values are in any text by chance, so none is tainted."""
+_NOT_BEFORE, _NOT_AFTER = r"(?<![\w@+-])(?<!\w\.)", r"(?![\w@-]|[./?&=:#]\w)"
+"""A value counts as named where it stands whole: `smith@x.example` is not named by `j.smith@x.example`."""
+_LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s<>\"'()\[\]]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
+_SCHEME = re.compile(r"^https?://|/+$")
 
 
-class TaintedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """An argument's value, and the call whose result it came out of."""
+class Untrusted(msgspec.Struct, frozen=True):
+    """What anybody may have written, of one result."""
 
-    argument: str
-    """Its place in the arguments, such as `to` or `lines.0.text`."""
-    value: str
     tool_call_id: str
+    text: str
+    read_at: int
+    """The place of the message that holds it."""
+
+
+class OwnData(msgspec.Struct, frozen=True):
+    """What a tool vouches for, of one result."""
+
+    text: str
+    arguments: JsonObject
+    """Of its call."""
+    made_at: int
+    """The place of the message that made the call."""
+
+
+class Provenance:
+    """What a run has read, by who vouches for it."""
+
+    def __init__(self, state: RunState) -> None:
+        self.said = _plain("\n".join((state.instructions, *_written_by_person(state))))
+        self.untrusted: list[Untrusted] = []
+        self.own: list[OwnData] = []
+        self.labels = labels_seen(state)
+        calls = _calls(state)
+        for place, result in _results(state):
+            arguments, made_at = calls.get(result.tool_call_id, ({}, place))
+            own, others = _parted(result, arguments)
+            if own:
+                self.own.append(OwnData(_plain(own), arguments, made_at))
+            if others:
+                self.untrusted.append(Untrusted(result.tool_call_id, _plain(others), place))
+
+    def taint(self, value: str, *, before: int | None = None) -> str:
+        """The call whose result a value came out of, though the person did not name it; empty: none.
+
+        `before` leaves out what was read at that message or later.
+        """
+        text = _plain(value)
+        if len(text) < MIN_CHARS or _names(self.said, text):
+            return ""
+        for source in self.untrusted:
+            if text in source.text and (before is None or source.read_at < before):
+                return source.tool_call_id
+        return ""
+
+    def vouches(self, value: str) -> bool:
+        """Whether the person named it, or a tool's own data holds it and untrusted content does not."""
+        text = _plain(value)
+        if not text or _names(self.said, text):
+            return True
+        if self._may_be_chosen(text):
+            return False
+        return any(_names(source.text, text) and self._is_sound(source, text) for source in self.own)
+
+    def _may_be_chosen(self, text: str) -> bool:
+        """Whether untrusted content holds a value, and not by chance, as any text holds a `5`."""
+        if len(text) >= MIN_CHARS:
+            return any(text in source.text for source in self.untrusted)
+        return not text.isdigit() and any(_names(source.text, text) for source in self.untrusted)
+
+    def _is_sound(self, source: OwnData, text: str) -> bool:
+        """Whether a tool found a value itself, and by nothing that untrusted content asked for."""
+        given = [leaf for _, leaf in leaves(source.arguments)]
+        return not any(
+            text in _plain(leaf) or _plain(leaf) == text or self.taint(leaf, before=source.made_at) for leaf in given
+        )
+
+    def tainted_link(self, value: str) -> tuple[str, str]:
+        """The first address within a text that is tainted, and the call that it came out of; both empty: none is."""
+        for found in _LINK.finditer(value):
+            link = found.group().rstrip(".,;:!?")
+            if source := self.taint(_SCHEME.sub("", link)):
+                return link, source
+        return "", ""
 
 
 def labels_seen(state: RunState) -> frozenset[Label]:
     """The labels of all results that the model has read, or that a plan can pass on."""
-    return frozenset(label for result in _results(state) for label in result.labels)
+    return frozenset(label for _, result in _results(state) for label in result.labels)
 
 
 def tainted_source(state: RunState, tool_call_id: str) -> str:
@@ -48,47 +133,8 @@ def tainted_source(state: RunState, tool_call_id: str) -> str:
     return ""
 
 
-def tainted_values(state: RunState, arguments: JsonObject) -> tuple[TaintedValue, ...]:
-    """The values in `arguments` that came out of untrusted results of this run, in the order of the arguments."""
-    sources = [
-        (result.tool_call_id, _plain(result.content))
-        for result in _results(state)
-        if Label.RETURNS_UNTRUSTED in result.labels
-    ]
-    if not sources:
-        return ()
-    vouched = _plain("\n".join((state.instructions, *_written_by_person(state))))
-    found: list[TaintedValue] = []
-    for place, value in _leaves(arguments):
-        text = _plain(value)
-        if len(text) < MIN_CHARS or text in vouched:
-            continue
-        source = next((tool_call_id for tool_call_id, content in sources if text in content), "")
-        if source:
-            found.append(TaintedValue(argument=place, value=value, tool_call_id=source))
-    return tuple(found)
-
-
-def _results(state: RunState) -> Iterator[ToolResult]:
-    """What was read, and what a plan holds: the model reads that later, or only the beginning of it."""
-    for message in state.messages:
-        if message.role == "tool":
-            yield from message.tool_results
-    for call in (
-        (*state.finished.values(), *state.calls.values()) if state.plan_call_id or state.finished else ()
-    ):
-        if call.result is not None:
-            yield call.result
-
-
-def _written_by_person(state: RunState) -> Iterator[str]:
-    for message in state.messages:
-        if message.role in {"user", "system"}:
-            yield message.text
-
-
-def _leaves(value: object, place: str = "") -> Iterator[tuple[str, str]]:
-    """The texts and numbers of a JSON value, each with its place."""
+def leaves(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """The texts and numbers of a JSON value, each with its place, such as `to` or `lines.0.text`."""
     match value:
         case str():
             yield place, value
@@ -98,12 +144,90 @@ def _leaves(value: object, place: str = "") -> Iterator[tuple[str, str]]:
             yield place, str(value)
         case Mapping():
             for key, inner in cast("Mapping[str, object]", value).items():
-                yield from _leaves(inner, f"{place}.{key}" if place else key)
+                yield from leaves(inner, f"{place}.{key}" if place else key)
         case list() | tuple():
             for index, inner in enumerate(cast("Sequence[object]", value)):
-                yield from _leaves(inner, f"{place}.{index}" if place else str(index))
+                yield from leaves(inner, f"{place}.{index}" if place else str(index))
         case _:
             return
+
+
+def _results(state: RunState) -> Iterator[tuple[int, ToolResult]]:
+    """What was read, and what a plan holds: the model reads that later, or only the beginning of it."""
+    for place, message in enumerate(state.messages):
+        if message.role == "tool":
+            for result in message.tool_results:
+                yield place, result
+    held = (*state.finished.values(), *state.calls.values()) if state.plan_call_id or state.finished else ()
+    for call in held:
+        if call.result is not None:
+            yield len(state.messages), call.result
+
+
+def _calls(state: RunState) -> dict[str, tuple[JsonObject, int]]:
+    """The arguments of each call, and the place of the message that made it."""
+    found: dict[str, tuple[JsonObject, int]] = {}
+    for key, one in {**state.finished, **state.calls}.items():
+        found[key] = one.call.arguments, len(state.messages)
+    for place, message in enumerate(state.messages):
+        if message.role == "assistant":
+            for call in message.tool_calls:
+                found[call.tool_call_id] = call.arguments, place
+    return found
+
+
+def _written_by_person(state: RunState) -> Iterator[str]:
+    for message in state.messages:
+        if message.role in {"user", "system"}:
+            yield message.text
+
+
+def _parted(result: ToolResult, arguments: JsonObject) -> tuple[str, str]:
+    """What the tool vouches for in a result, and the rest. What cannot be read as JSON is no field of it."""
+    if Label.RETURNS_UNTRUSTED not in result.labels:
+        return result.content, ""
+    if not result.trusted_fields:
+        return "", result.content
+    try:
+        value = msgspec.json.decode(result.content)
+    except msgspec.DecodeError:
+        return "", result.content
+    paths = tuple(tuple(field.split(".")) for field in result.trusted_fields)
+    own: list[str] = []
+    others: list[str] = []
+    _part(value, paths, own, others, {leaf for _, leaf in leaves(arguments)})
+    return "\n".join(own), "\n".join(others)
+
+
+def _part(
+    value: object, paths: tuple[tuple[str, ...], ...], own: list[str], others: list[str], asked: set[str]
+) -> None:
+    """Sort a value's texts. A key that repeats what was asked for came from nobody else."""
+    if () in paths:
+        own.extend(leaf for _, leaf in leaves(value))
+        return
+    match value:
+        case dict():
+            for key, inner in cast("dict[str, object]", value).items():
+                below = _below(paths, key)
+                if key not in asked and not any(path[0] == key for path in paths):
+                    others.append(key)
+                _part(inner, below, own, others, asked)
+        case list():
+            for inner in cast("list[object]", value):
+                _part(inner, _below(paths, "*"), own, others, asked)
+        case _:
+            others.extend(leaf for _, leaf in leaves(value))
+
+
+def _below(paths: tuple[tuple[str, ...], ...], key: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(path[1:] for path in paths if path and path[0] in {"*", key})
+
+
+def _names(text: str, value: str) -> bool:
+    """Whether a text holds a value whole. Both plain; how an address begins and whether it ends in `/` do not count."""
+    bare = _SCHEME.sub("", value)
+    return bool(bare) and re.search(f"{_NOT_BEFORE}{re.escape(bare)}{_NOT_AFTER}", text) is not None
 
 
 def _plain(text: str) -> str:

@@ -3,6 +3,7 @@
 A *skill* is what a plugin contributes (agent-skills); a *tool* is how the model sees it. Nothing here runs anything.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -17,6 +18,19 @@ class Label(StrEnum):
     RETURNS_UNTRUSTED = "returns_untrusted"
     SENDS_OUT = "sends_out"
     DESTROYS = "destroys"
+
+
+class ArgumentRole(StrEnum):
+    """What an argument decides, so that a policy knows whose word it may be."""
+
+    DESTINATION = "destination"
+    """Who or what receives: a person, an account, an address that is written to."""
+    SOURCE = "source"
+    """Where something is read from, such as a page: it matters once there is something private to carry away."""
+    TARGET = "target"
+    """What is done, and to what. An argument that nothing is said of counts as one."""
+    CONTENT = "content"
+    """What is said or stored: it may come from anywhere, for who receives it was decided by another argument."""
 
 
 class ToolExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +49,11 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """JSON schema (draft 2020-12) of the arguments; the root is an object."""
     examples: tuple[ToolExample, ...] = ()
     labels: tuple[Label, ...] = ()
+    roles: Mapping[str, ArgumentRole] = {}
+    """By argument. Where any is given, a policy looks at each argument of the tool; see `policy`."""
+    trusted_fields: tuple[str, ...] = ()
+    """Of a tool that returns untrusted content as JSON: the fields that hold none of it, such as ids and times that the
+    service itself gave; `*.id` is the field `id` of each item. All others are what somebody wrote."""
     idempotent: bool = False
     """True: calling again with the same arguments does no harm, so no intent is journaled before it."""
     timeout_s: float = 30.0
@@ -101,6 +120,8 @@ class ToolResult(
     retryable: bool = False
     """True where the same call may succeed if made again."""
     labels: tuple[Label, ...] = ()
+    trusted_fields: tuple[str, ...] = ()
+    """Those of the tool; see `ToolSpec`."""
 
     @property
     def is_error(self) -> bool:
