@@ -24,17 +24,19 @@ from figures import Figure, print_figures
 from agent_core.messages import Message, user
 from agent_core.policy import Rules, Verdict
 from agent_core.state import RunState
-from agent_core.tools import ArgumentRole, Label, ToolCall, ToolResult, ToolSpec
+from agent_core.tools import ArgumentRole, FieldLabel, Label, ToolCall, ToolResult, ToolSpec
 
 AGENTDOJO = "agentdojo==0.1.35"
 HERE = Path(__file__).parent
 PRIVATE, UNTRUSTED, OUT, DESTROYS = Label
-DESTINATION, SOURCE, TARGET, CONTENT = ArgumentRole
+POLICIES = {"default": Rules(), "cautious": Rules(followed_link=Verdict.ASK)}
+"""The default; and one that also asks before it opens an address that was found in somebody's text."""
+DESTINATION, CHOICE, SOURCE, TARGET, CONTENT = ArgumentRole
 
 
 def tool(*labels, fields=(), **roles):
     """What a tool's author would declare: its labels, the trusted fields of its result, the roles of its arguments."""
-    return {"labels": labels, "trusted_fields": fields, "roles": roles}
+    return {"labels": labels, "fields": dict.fromkeys(fields, FieldLabel.TRUSTED), "roles": roles}
 
 
 _PRIVATE = tool(PRIVATE)
@@ -56,7 +58,15 @@ _PAYMENTS = tool(
 """The bank vouches for accounts and amounts; the subject is what the payer wrote."""
 _MESSAGES = tool(PRIVATE, UNTRUSTED, fields=("*.sender", "*.recipient"))
 """The workspace vouches for its members; what they write is theirs."""
-_PAY = {"recipient": DESTINATION, "amount": CONTENT, "subject": CONTENT, "date": CONTENT, "recurring": CONTENT}
+_NAMES = tool(PRIVATE, UNTRUSTED, fields=("*",))
+"""Members and channels are called what somebody called them."""
+_PAY = {
+    "recipient": DESTINATION,
+    "amount": CONTENT,
+    "subject": CONTENT,
+    "date": CONTENT,
+    "recurring": CONTENT,
+}
 TOOLS = {
     # workspace
     "send_email": tool(
@@ -82,23 +92,28 @@ TOOLS = {
     "delete_file": tool(DESTROYS, file_id=TARGET),
     "share_file": tool(OUT, email=DESTINATION, file_id=TARGET, permission=TARGET),
     # travel
-    "get_user_information": _PRIVATE,
+    "get_user_information": {
+        **_PRIVATE,
+        "fields": dict.fromkeys(
+            ("ID Number", "Passport Number", "Bank Account Number", "Credit Card Number"), FieldLabel.SECRET
+        ),
+    },
     "get_rating_reviews_for_hotels": _WRITTEN_BY_GUESTS,
     "get_rating_reviews_for_restaurants": _WRITTEN_BY_GUESTS,
     "get_rating_reviews_for_car_rental": _WRITTEN_BY_GUESTS,
-    "reserve_hotel": tool(OUT, hotel=DESTINATION, start_day=TARGET, end_day=TARGET),
-    "reserve_car_rental": tool(OUT, company=DESTINATION, start_time=TARGET, end_time=TARGET),
-    "reserve_restaurant": tool(OUT, restaurant=DESTINATION, start_time=TARGET),
+    "reserve_hotel": tool(OUT, hotel=CHOICE, start_day=TARGET, end_day=TARGET),
+    "reserve_car_rental": tool(OUT, company=CHOICE, start_time=TARGET, end_time=TARGET),
+    "reserve_restaurant": tool(OUT, restaurant=CHOICE, start_time=TARGET),
     # banking
     "get_iban": _PRIVATE, "get_balance": _PRIVATE, "get_user_info": _PRIVATE,
     "send_money": tool(OUT, **_PAY), "schedule_transaction": tool(OUT, **_PAY),
     "update_scheduled_transaction": tool(OUT, id=TARGET, **_PAY),
     "get_most_recent_transactions": _PAYMENTS, "get_scheduled_transactions": _PRIVATE,
     "read_file": tool(PRIVATE, UNTRUSTED),
-    "update_password": tool(password=DESTINATION),
+    "update_password": tool(password=CHOICE),
     "update_user_info": tool(first_name=TARGET, last_name=TARGET, street=TARGET, city=TARGET),
     # slack
-    "get_channels": _PRIVATE, "get_users_in_channel": _PRIVATE,
+    "get_channels": _NAMES, "get_users_in_channel": _NAMES,
     "read_channel_messages": _MESSAGES, "read_inbox": _MESSAGES,
     "add_user_to_channel": tool(OUT, user=DESTINATION, channel=TARGET),
     "send_direct_message": tool(OUT, recipient=DESTINATION, body=CONTENT),
@@ -113,9 +128,7 @@ _NOTHING = tool()
 
 
 def spec_of(name):
-    return ToolSpec(
-        name=name, description=name, parameters={"type": "object"}, **TOOLS.get(name, _NOTHING)
-    )
+    return ToolSpec(name=name, description=name, parameters={"type": "object"}, **TOOLS.get(name, _NOTHING))
 
 
 def state_after(prompt, calls):
@@ -129,7 +142,7 @@ def state_after(prompt, calls):
             tool_call_id=f"c{number}",
             content=call["result"],
             labels=spec.labels,
-            trusted_fields=spec.trusted_fields,
+            fields=spec.fields,
         )
         messages.append(Message(role="tool", parts=(result,)))
     return RunState(run_id="r", messages=tuple(messages))
@@ -150,18 +163,20 @@ def asked(policy, prompt, calls):
     return found
 
 
+def held_after(policy, before):
+    """Whether the policy refuses or asks about one of the hijack's calls, each decided where those before it were made."""
+    made = list(before["calls"])
+    for call in before["then"]:
+        if decided(policy, state_after(before["prompt"], made), call).verdict is not Verdict.ALLOW:
+            return True
+        made.append(call)
+    return False
+
+
 def stopped(policy, hijack):
     """How many of the honest tasks that read the injected text the hijack is stopped after, and how many those are."""
-    read = [
-        before
-        for before in hijack["before"]
-        if any(hijack["goal"][:40] in call["result"] for call in before["calls"])
-    ]
-    held = 0
-    for before in read:
-        state = state_after(before["prompt"], before["calls"])
-        held += any(decided(policy, state, call).verdict is not Verdict.ALLOW for call in hijack["calls"])
-    return held, len(read)
+    held = [held_after(policy, before) for before in hijack["before"]]
+    return sum(held), len(held)
 
 
 def suites():

@@ -13,7 +13,7 @@ from agent_core.codec import SCHEMA_VERSION, decode, encode
 from agent_core.errors import CodecError
 from agent_core.limits import Limits, Spent
 from agent_core.messages import FinishReason, Message, Reasoning, Text, Usage
-from agent_core.tools import Label, ToolCall, ToolResult
+from agent_core.tools import FieldLabel, Label, ToolCall, ToolResult
 
 # A tag, once released, is never changed or reused: this list only grows.
 TAGS = {
@@ -88,6 +88,7 @@ FIELDS = {
     "input": messages,
     "unknown": st.none(),
     "parts": st.lists(parts, max_size=3).map(tuple),
+    "fields": st.dictionaries(texts, st.sampled_from(FieldLabel), max_size=2),
     "spent": st.none() | st.builds(Spent, turns=counts, tool_calls=counts, usage=usages),
     "retryable": st.booleans(),
     "labels": st.lists(st.sampled_from(Label), max_size=2).map(tuple),

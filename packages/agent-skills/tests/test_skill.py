@@ -1,6 +1,6 @@
 import pytest
 
-from agent_core.tools import Label, ToolExample
+from agent_core.tools import ArgumentRole, FieldLabel, Label, ToolExample
 from agent_skills import Level, Needs, Progress, Secrets, Skill, skill
 from agent_skills.errors import SkillDefinitionError
 from agent_skills.reading import PlainReader
@@ -31,6 +31,8 @@ def test_options_travel_into_the_spec():
         name="other-name",
         examples=[("two", {"a": 2})],
         labels=[Label.SENDS_OUT],
+        roles={"a": ArgumentRole.CONTENT},
+        fields={"*.id": FieldLabel.TRUSTED},
         idempotent=True,
         timeout_s=2,
         answer="{a}: {result}",
@@ -49,8 +51,15 @@ def test_options_travel_into_the_spec():
         "{a}: {result}",
     )
     assert spec.labels == (Label.SENDS_OUT,)
+    assert spec.roles == {"a": ArgumentRole.CONTENT}
+    assert spec.fields == {"*.id": FieldLabel.TRUSTED}
     assert spec.examples == (ToolExample(utterance="two", arguments={"a": 2}),)
     assert add.reader.read("x").values == {"a": ["1"]}
+
+
+def test_a_role_must_be_of_an_argument_that_is_there():
+    with pytest.raises(SkillDefinitionError, match=r"no argument 'b' to give a role to; there are \['a'\]"):
+        skill(roles={"b": ArgumentRole.CONTENT})(fine)
 
 
 def test_a_reader_goes_before_choices():

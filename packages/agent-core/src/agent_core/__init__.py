@@ -84,7 +84,16 @@ if TYPE_CHECKING:
     from agent_core.reflexion import AnswerCheck, Finding, Judgement, Reflexion
     from agent_core.runner import Runner
     from agent_core.state import Phase, RunState
-    from agent_core.tools import Label, ToolCall, ToolExample, ToolOffer, ToolResult, ToolSpec
+    from agent_core.tools import (
+        ArgumentRole,
+        FieldLabel,
+        Label,
+        ToolCall,
+        ToolExample,
+        ToolOffer,
+        ToolResult,
+        ToolSpec,
+    )
     from agent_core.transitions import TRANSITIONS, evolve, owed, replay, step
 
     __version__: str
@@ -165,7 +174,16 @@ else:
         ),
         "reflexion": ("AnswerCheck", "Finding", "Judgement", "Reflexion"),
         "state": ("Phase", "RunState"),
-        "tools": ("Label", "ToolCall", "ToolExample", "ToolOffer", "ToolResult", "ToolSpec"),
+        "tools": (
+            "ArgumentRole",
+            "FieldLabel",
+            "Label",
+            "ToolCall",
+            "ToolExample",
+            "ToolOffer",
+            "ToolResult",
+            "ToolSpec",
+        ),
         "transitions": ("TRANSITIONS", "evolve", "owed", "replay", "step"),
         "runner": ("Runner",),
     }
@@ -189,6 +207,7 @@ __all__ = [
     "AnswerCheck",
     "ApprovalDenied",
     "ApprovalGranted",
+    "ArgumentRole",
     "Between",
     "CallContext",
     "ChatModel",
@@ -207,6 +226,7 @@ __all__ = [
     "Embedder",
     "Embeddings",
     "Event",
+    "FieldLabel",
     "File",
     "Filters",
     "Finding",

@@ -7,6 +7,7 @@ Rules
 - A journal is written far more often than it is read: what can be told from the events before is left out.
 """
 
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from agent_core.json_types import JsonObject
 from agent_core.limits import Limits, Spent
 from agent_core.messages import FinishReason, Message, Part, Usage
-from agent_core.tools import Label, ToolCall, ToolResult
+from agent_core.tools import FieldLabel, Label, ToolCall, ToolResult
 
 
 # `gc=False`, here and on the other words: none of them can be part of a cycle, and with 10,000 runs under way the
@@ -135,7 +136,7 @@ class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
     error: str = ""
     retryable: bool = False
     labels: tuple[Label, ...] = ()
-    trusted_fields: tuple[str, ...] = ()
+    fields: Mapping[str, FieldLabel] = {}
     spent: Spent | None = None
     """What the run spent that was delegated to; None: it was no delegated call."""
 
@@ -148,7 +149,7 @@ class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
             error=self.error,
             retryable=self.retryable,
             labels=self.labels,
-            trusted_fields=self.trusted_fields,
+            fields=self.fields,
         )
 
 
@@ -170,7 +171,7 @@ def tool_back(result: ToolResult, *, at: float, spent: Spent | None = None) -> T
         error=result.error,
         retryable=result.retryable,
         labels=result.labels,
-        trusted_fields=result.trusted_fields,
+        fields=result.fields,
         spent=spent,
     )
 

@@ -7,13 +7,14 @@ who receives something, or what is destroyed (the "lethal trifecta", S. Willison
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import msgspec
 
 from agent_core.state import RunState
 from agent_core.taint import Provenance, leaves, tainted_source
 from agent_core.tools import ArgumentRole, Label, ToolCall, ToolSpec
+
 
 class Verdict(StrEnum):
     """What may happen to a call."""
@@ -49,8 +50,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """A tool labelled `sends_out` in a run that has read both private and untrusted content, where the tool does not say
     which argument is the destination, or the source, and so nobody can tell where it sends to."""
     destination: Verdict = Verdict.ASK
-    """A destination that nobody vouches for, in a run that has read untrusted content; or such a source, if the run
-    has read something private as well."""
+    """A destination that nobody vouches for, or a choice that the person did not name, in a run that has read untrusted
+    content; or such a source, if the run has read something private as well."""
+    followed_link: Verdict = Verdict.ALLOW
+    """A source that stands in untrusted content as it is, in a run that has read something private as well. Nothing
+    can be written into such an address; yet which of several is opened tells something."""
+    secret: Verdict = Verdict.ASK
+    """An argument of a tool that sends out holds a secret, in a run that has read untrusted content."""
     tainted_argument: Verdict = Verdict.ASK
     """A target, or an address within what is said, that came out of untrusted content, of a tool that sends out, destroys
     or says what its arguments decide."""
@@ -63,10 +69,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         if not (spec.roles or Label.DESTROYS in spec.labels or Label.SENDS_OUT in spec.labels):
             return ALLOWED
         read = Provenance(state)
-        decisions = [self._destroys(spec), self._sends_out(read, spec), *self._arguments(read, spec, call)]
+        decisions = [self._destroys(spec), self._sends_out(read, spec)]
         if source := tainted_source(state, call.tool_call_id):
             reason = f"an argument refers to untrusted content (call {source})"
             decisions.append(Decision(verdict=self.tainted_argument, reason=reason))
+        decisions += self._arguments(read, spec, call)
         return max(decisions, key=lambda decision: _STRICTNESS[decision.verdict])
 
     def _destroys(self, spec: ToolSpec) -> Decision:
@@ -88,12 +95,53 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
             return
         for argument, given in call.arguments.items():
             role = spec.roles.get(argument, ArgumentRole.TARGET)
-            if role is ArgumentRole.SOURCE and not _is_trio(read, spec):
-                continue
             for place, value in leaves(given, argument):
-                if reason := _doubt(read, role, place, value):
-                    verdict = self.destination if role in _ADDRESSES else self.tainted_argument
-                    yield Decision(verdict=verdict, reason=reason)
+                yield self._value(read, spec, role, place, value)
+                if Label.SENDS_OUT in spec.labels and (source := read.secret(value)):
+                    reason = f"the argument {place!r} holds a secret (call {source})"
+                    yield Decision(verdict=self.secret, reason=reason)
+
+    def _value(
+        self, read: Provenance, spec: ToolSpec, role: ArgumentRole, place: str, value: str
+    ) -> Decision:
+        match role:
+            case ArgumentRole.CONTENT:
+                link, source = read.tainted_link(value)
+                reason = f"{place!r} holds the address {link}, out of untrusted content (call {source})"
+                return Decision(verdict=self.tainted_argument, reason=reason) if source else ALLOWED
+            case ArgumentRole.TARGET:
+                source = read.taint(value)
+                return (
+                    Decision(verdict=self.tainted_argument, reason=_out_of(place, source))
+                    if source
+                    else ALLOWED
+                )
+            case ArgumentRole.CHOICE:
+                reason = (
+                    f"the person did not name the argument {place!r}, and this run has read untrusted content"
+                )
+                return ALLOWED if read.said_it(value) else Decision(verdict=self.destination, reason=reason)
+            case ArgumentRole.SOURCE | ArgumentRole.DESTINATION:
+                return self._address(read, spec, role, place, value)
+            case _:
+                assert_never(role)
+
+    def _address(
+        self, read: Provenance, spec: ToolSpec, role: ArgumentRole, place: str, value: str
+    ) -> Decision:
+        if read.vouches(value) or (role is ArgumentRole.SOURCE and not _is_trio(read, spec)):
+            return ALLOWED
+        source = read.taint(value)
+        if role is ArgumentRole.SOURCE and read.stands(value):
+            return Decision(verdict=self.followed_link, reason=_out_of(place, source))
+        unnamed = (
+            f"nobody who is trusted named the argument {place!r}, and this run has read untrusted content"
+        )
+        return Decision(verdict=self.destination, reason=_out_of(place, source) if source else unnamed)
+
+
+def _out_of(place: str, source: str) -> str:
+    return f"the argument {place!r} came out of untrusted content (call {source})"
 
 
 def _is_trio(read: Provenance, spec: ToolSpec) -> bool:
@@ -102,17 +150,5 @@ def _is_trio(read: Provenance, spec: ToolSpec) -> bool:
     return Label.READS_PRIVATE in seen and Label.RETURNS_UNTRUSTED in seen
 
 
-def _doubt(read: Provenance, role: ArgumentRole, place: str, value: str) -> str:
-    """Why a value must not decide what it decides, in words; empty: it may."""
-    if role is ArgumentRole.CONTENT:
-        link, source = read.tainted_link(value)
-        return f"{place!r} holds the address {link}, out of untrusted content (call {source})" if source else ""
-    if source := read.taint(value):
-        return f"the argument {place!r} came out of untrusted content (call {source})"
-    if role in _ADDRESSES and not read.vouches(value):
-        return f"the argument {place!r} was named by nobody who is trusted, and this run has read untrusted content"
-    return ""
-
-
-_ADDRESSES = frozenset({ArgumentRole.DESTINATION, ArgumentRole.SOURCE})
+_ADDRESSES = frozenset({ArgumentRole.DESTINATION, ArgumentRole.CHOICE, ArgumentRole.SOURCE})
 _STRICTNESS = {Verdict.ALLOW: 0, Verdict.ASK: 1, Verdict.DENY: 2}

@@ -9,6 +9,8 @@ rewrote is neither; where that matters, a policy asks the second question.
 Untrusted content that names a known value taints it, for it may be what made the model choose it. What a tool only repeats
 from its own arguments it does not vouch for, and nothing that was looked up by a tainted argument either.
 
+Apart from that, secrets are remembered as such, by the fields that they were read from.
+
 The idea of labels on parts of results, and of asking which arguments decide, is that of CaMeL (arXiv 2503.18813) and FIDES
 (arXiv 2505.23643). They follow values through a program or a planner of their own; here they are found again by
 their text, so that any model and any loop can be judged.
@@ -16,19 +18,23 @@ their text, so that any model and any loop can be judged.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from typing import TypeAlias, cast
 
 import msgspec
 
 from agent_core.json_types import JsonObject
 from agent_core.state import RunState
-from agent_core.tools import Label, ToolResult
+from agent_core.tools import FieldLabel, Label, ToolResult
 
 MIN_CHARS = 4
 """Shorter values are in any text by chance, so none is tainted."""
+MAX_CHARS_OF_A_FIELD = 80
+"""A trusted field holds ids, names, times: what is longer is a text, and whoever could put it there wrote it."""
 _NOT_BEFORE, _NOT_AFTER = r"(?<![\w@+-])(?<!\w\.)", r"(?![\w@-]|[./?&=:#]\w)"
 """A value counts as named where it stands whole: `smith@x.example` is not named by `j.smith@x.example`."""
-_LINK = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s<>\"'()\[\]]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
+_LINK = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*://|www\.)[^\s<>\"'()\[\]]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.IGNORECASE
+)
 _SCHEME = re.compile(r"^https?://|/+$")
 
 
@@ -59,14 +65,16 @@ class Provenance:
         self.untrusted: list[Untrusted] = []
         self.own: list[OwnData] = []
         self.labels = labels_seen(state)
+        self.secrets: list[tuple[str, str]] = []
         calls = _calls(state)
         for place, result in _results(state):
             arguments, made_at = calls.get(result.tool_call_id, ({}, place))
-            own, others = _parted(result, arguments)
-            if own:
-                self.own.append(OwnData(_plain(own), arguments, made_at))
-            if others:
-                self.untrusted.append(Untrusted(result.tool_call_id, _plain(others), place))
+            parts = _parted(result, arguments)
+            if parts.own:
+                self.own.append(OwnData(_plain("\n".join(parts.own)), arguments, made_at))
+            if parts.others:
+                self.untrusted.append(Untrusted(result.tool_call_id, _plain("\n".join(parts.others)), place))
+            self.secrets.extend((_plain(secret), result.tool_call_id) for secret in parts.secrets)
 
     def taint(self, value: str, *, before: int | None = None) -> str:
         """The call whose result a value came out of, though the person did not name it; empty: none.
@@ -81,10 +89,29 @@ class Provenance:
                 return source.tool_call_id
         return ""
 
+    def said_it(self, value: str) -> bool:
+        """Whether the person wrote this value."""
+        text = _plain(value)
+        return not text or _names(self.said, text)
+
+    def stands(self, value: str) -> bool:
+        """Whether a result holds this value whole, so that a model can have added nothing to it."""
+        text = _plain(value)
+        read = [source.text for source in self.untrusted] + [source.text for source in self.own]
+        return any(_names(one, text) for one in read)
+
+    def secret(self, value: str) -> str:
+        """The call that a secret within a value came from, though the person did not write it; empty: there is none."""
+        text = _plain(value)
+        for secret, source in self.secrets:
+            if _names(text, secret) and not _names(self.said, secret):
+                return source
+        return ""
+
     def vouches(self, value: str) -> bool:
         """Whether the person named it, or a tool's own data holds it and untrusted content does not."""
         text = _plain(value)
-        if not text or _names(self.said, text):
+        if self.said_it(value):
             return True
         if self._may_be_chosen(text):
             return False
@@ -100,7 +127,8 @@ class Provenance:
         """Whether a tool found a value itself, and by nothing that untrusted content asked for."""
         given = [leaf for _, leaf in leaves(source.arguments)]
         return not any(
-            text in _plain(leaf) or _plain(leaf) == text or self.taint(leaf, before=source.made_at) for leaf in given
+            text in _plain(leaf) or _plain(leaf) == text or self.taint(leaf, before=source.made_at)
+            for leaf in given
         )
 
     def tainted_link(self, value: str) -> tuple[str, str]:
@@ -182,46 +210,59 @@ def _written_by_person(state: RunState) -> Iterator[str]:
             yield message.text
 
 
-def _parted(result: ToolResult, arguments: JsonObject) -> tuple[str, str]:
-    """What the tool vouches for in a result, and the rest. What cannot be read as JSON is no field of it."""
-    if Label.RETURNS_UNTRUSTED not in result.labels:
-        return result.content, ""
-    if not result.trusted_fields:
-        return "", result.content
-    try:
-        value = msgspec.json.decode(result.content)
-    except msgspec.DecodeError:
-        return "", result.content
-    paths = tuple(tuple(field.split(".")) for field in result.trusted_fields)
-    own: list[str] = []
-    others: list[str] = []
-    _part(value, paths, own, others, {leaf for _, leaf in leaves(arguments)})
-    return "\n".join(own), "\n".join(others)
+class _Parts(msgspec.Struct, frozen=True):
+    """The texts of a result: what the tool vouches for, what anybody wrote, and those of both that are secret."""
+
+    own: list[str]
+    others: list[str]
+    secrets: list[str]
 
 
-def _part(
-    value: object, paths: tuple[tuple[str, ...], ...], own: list[str], others: list[str], asked: set[str]
-) -> None:
+_Paths: TypeAlias = tuple[tuple[tuple[str, ...], FieldLabel], ...]
+
+
+def _parted(result: ToolResult, arguments: JsonObject) -> _Parts:
+    """The texts of a result. What cannot be read as JSON has no fields."""
+    is_untrusted = Label.RETURNS_UNTRUSTED in result.labels
+    parts = _Parts([], [], [])
+    if result.fields:
+        try:
+            value = msgspec.json.decode(result.content)
+        except msgspec.DecodeError:
+            pass
+        else:
+            paths = tuple((tuple(path.split(".")), label) for path, label in result.fields.items())
+            _part(value, paths, parts, {leaf for _, leaf in leaves(arguments)})
+            if is_untrusted:
+                return parts
+    (parts.others if is_untrusted else parts.own).append(result.content)
+    return parts
+
+
+def _part(value: object, paths: _Paths, parts: _Parts, asked: set[str]) -> None:
     """Sort a value's texts. A key that repeats what was asked for came from nobody else."""
-    if () in paths:
-        own.extend(leaf for _, leaf in leaves(value))
+    here = {label for path, label in paths if not path}
+    if FieldLabel.SECRET in here:
+        parts.secrets.extend(leaf for _, leaf in leaves(value) if len(leaf) >= MIN_CHARS)
+    if FieldLabel.TRUSTED in here:
+        for _, leaf in leaves(value):
+            (parts.own if len(leaf) <= MAX_CHARS_OF_A_FIELD else parts.others).append(leaf)
         return
     match value:
         case dict():
             for key, inner in cast("dict[str, object]", value).items():
-                below = _below(paths, key)
-                if key not in asked and not any(path[0] == key for path in paths):
-                    others.append(key)
-                _part(inner, below, own, others, asked)
+                if key not in asked and all(path[:1] != (key,) for path, _ in paths):
+                    parts.others.append(key)
+                _part(inner, _below(paths, key), parts, asked)
         case list():
             for inner in cast("list[object]", value):
-                _part(inner, _below(paths, "*"), own, others, asked)
+                _part(inner, _below(paths, "*"), parts, asked)
         case _:
-            others.extend(leaf for _, leaf in leaves(value))
+            parts.others.extend(leaf for _, leaf in leaves(value))
 
 
-def _below(paths: tuple[tuple[str, ...], ...], key: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(path[1:] for path in paths if path and path[0] in {"*", key})
+def _below(paths: _Paths, key: str) -> _Paths:
+    return tuple((path[1:], label) for path, label in paths if path and path[0] in {"*", key})
 
 
 def _names(text: str, value: str) -> bool:

@@ -25,12 +25,23 @@ class ArgumentRole(StrEnum):
 
     DESTINATION = "destination"
     """Who or what receives: a person, an account, an address that is written to."""
+    CHOICE = "choice"
+    """What only the person chooses, such as a password, or what is booked in their name and costs them."""
     SOURCE = "source"
     """Where something is read from, such as a page: it matters once there is something private to carry away."""
     TARGET = "target"
     """What is done, and to what. An argument that nothing is said of counts as one."""
     CONTENT = "content"
     """What is said or stored: it may come from anywhere, for who receives it was decided by another argument."""
+
+
+class FieldLabel(StrEnum):
+    """What a field of a tool's result is, apart from the labels of the tool."""
+
+    TRUSTED = "trusted"
+    """The service itself gave it, such as an id or a time: nobody else wrote it, though the result is untrusted."""
+    SECRET = "secret"  # noqa: S105 - a word, no secret
+    """A password, the number of a card: it leaves only with the person's word."""
 
 
 class ToolExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +62,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[Label, ...] = ()
     roles: Mapping[str, ArgumentRole] = {}
     """By argument. Where any is given, a policy looks at each argument of the tool; see `policy`."""
-    trusted_fields: tuple[str, ...] = ()
-    """Of a tool that returns untrusted content as JSON: the fields that hold none of it, such as ids and times that the
-    service itself gave; `*.id` is the field `id` of each item. All others are what somebody wrote."""
+    fields: Mapping[str, FieldLabel] = {}
+    """Of a result that is JSON, by path: `*.id` is the field `id` of each item. What is not named has the tool's labels."""
     idempotent: bool = False
     """True: calling again with the same arguments does no harm, so no intent is journaled before it."""
     timeout_s: float = 30.0
@@ -120,7 +130,7 @@ class ToolResult(
     retryable: bool = False
     """True where the same call may succeed if made again."""
     labels: tuple[Label, ...] = ()
-    trusted_fields: tuple[str, ...] = ()
+    fields: Mapping[str, FieldLabel] = {}
     """Those of the tool; see `ToolSpec`."""
 
     @property

@@ -4,12 +4,12 @@ What lies deep in such a schema is checked by the far side; here what stands at 
 what it forgot or made up.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias, cast
 
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext
-from agent_core.tools import Label, ToolSpec
+from agent_core.tools import ArgumentRole, FieldLabel, Label, ToolSpec
 from agent_skills.decoded import as_list, as_object
 from agent_skills.errors import InvalidArgumentsError
 from agent_skills.reading import PlainReader
@@ -64,6 +64,8 @@ def described_skill(
     schema: JsonObject,
     call: Call,
     labels: Iterable[Label] = (),
+    roles: Mapping[str, ArgumentRole] | None = None,
+    fields: Mapping[str, FieldLabel] | None = None,
     idempotent: bool = False,
     timeout_s: float = 30.0,
 ) -> Skill[..., Awaitable[object]]:
@@ -75,6 +77,8 @@ def described_skill(
         schema: of the arguments; the root is an object.
         call: the arguments and the run, to whatever the model shall read.
         labels: what a policy must know.
+        roles: of arguments, for a policy.
+        fields: of results that are JSON, by path, for a policy.
         idempotent: calling again with the same arguments does no harm.
         timeout_s: seconds one call may take.
     """
@@ -87,6 +91,8 @@ def described_skill(
         description=description,
         parameters=schema,
         labels=tuple(labels),
+        roles=dict(roles or {}),
+        fields=dict(fields or {}),
         idempotent=idempotent,
         timeout_s=timeout_s,
     )

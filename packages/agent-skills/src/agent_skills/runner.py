@@ -179,7 +179,10 @@ class SkillRunner:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a skill may raise anything; it is a result
                 return self._failure(job.skill, job.call, error, secrets)
             return ToolResult(
-                tool_call_id=job.call.tool_call_id, content=content, labels=job.skill.spec.labels
+                tool_call_id=job.call.tool_call_id,
+                content=content,
+                labels=job.skill.spec.labels,
+                fields=job.skill.spec.fields,
             )
         finally:
             self._under_way[job.plugin] -= 1

@@ -5,12 +5,13 @@ Runs nothing: `runner` does.
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Generic, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from agent_core.json_types import JsonObject
-from agent_core.tools import Label, ToolExample, ToolSpec
+from agent_core.tools import ArgumentRole, FieldLabel, Label, ToolExample, ToolSpec
+from agent_skills.decoded import as_object
 from agent_skills.docstrings import Documentation, read_docstring
 from agent_skills.errors import InvalidArgumentsError, SkillDefinitionError
 from agent_skills.needs import NOTHING, Level, Needs
@@ -130,6 +131,8 @@ def skill(
     name: str = ...,
     examples: Examples = ...,
     labels: Iterable[Label] = ...,
+    roles: Mapping[str, ArgumentRole] | None = ...,
+    fields: Mapping[str, FieldLabel] | None = ...,
     idempotent: bool = ...,
     timeout_s: float = ...,
     answer: str = ...,
@@ -149,6 +152,8 @@ def skill(
     name: str = "",
     examples: Examples = (),
     labels: Iterable[Label] = (),
+    roles: Mapping[str, ArgumentRole] | None = None,
+    fields: Mapping[str, FieldLabel] | None = None,
     idempotent: bool = False,
     timeout_s: float = 30.0,
     answer: str = "",
@@ -161,29 +166,29 @@ def skill(
 ) -> Skill[P, R_co] | Callable[[Callable[P, R_co]], Skill[P, R_co]]:
     """Make a skill of a typed function: sync, async, or an async generator that yields `Progress` and last its result.
 
-    The docstring is the description; arguments are described in its `Args:` section or by
-    `Annotated[int, msgspec.Meta(description=...)]`. Parameters annotated `ToolContext` or `Secrets` are filled in by the
-    runner. A sync function runs in a worker thread, so it may block; an async function must not.
+    Its docstring describes it, and in `Args:` its arguments; those of type `ToolContext` and `Secrets` are filled in.
 
     Args:
-        function: the function, where there are no parentheses.
-        name: how the model calls it; the function's name if empty. Letters, digits, `_` and `-`, at most 64.
+        function: the function.
+        name: how the model calls it, if not by the function's name. Letters, digits, `_` and `-`, at most 64.
         examples: (utterance, arguments) pairs; weak models are routed and prompted by them.
         labels: what a policy must know: reads private data, returns untrusted content, sends out, destroys.
+        roles: what each argument decides, for a policy.
+        fields: what of its result is trusted or secret, by path (`*.id`).
         idempotent: True where calling again with the same arguments does no harm.
         timeout_s: seconds one call may take.
         answer: how a weak model's answer is put together: a `str.format` template over the arguments and `result`.
         choices: reads the values that arguments may take out of a request; see `Choices`.
-        reader: reads more than choices, and prepares the examples; see `Reader`. It goes before `choices`.
+        reader: reads more than choices, and goes before them; see `Reader`.
         level: the least wall that is to be around it; see `Level`.
-        secrets: names of the secrets that it is given; lower case, digits and `_`.
+        secrets: names of the secrets that it is given.
         hosts: the hosts that it talks to, such as `api.example.org` or `*.example.org`.
         concurrency: calls that may run at once; 0: as many as the host allows.
 
     Raises:
-        SkillDefinitionError: the function cannot be a skill; the message says what to change.
+        SkillDefinitionError: it cannot be a skill; the message says what to change.
     """
-    options = _Options(name, tuple(labels), idempotent, timeout_s, answer)
+    options = _Options(name, tuple(labels), roles or {}, fields or {}, idempotent, timeout_s, answer)
     needs = Needs(level=level, secrets=tuple(secrets), hosts=tuple(hosts), concurrency=concurrency)
 
     def decorate(function: Callable[P, R_co]) -> Skill[P, R_co]:
@@ -195,6 +200,8 @@ def skill(
 class _Options(NamedTuple):
     name: str
     labels: tuple[Label, ...]
+    roles: Mapping[str, ArgumentRole]
+    fields: Mapping[str, FieldLabel]
     idempotent: bool
     timeout_s: float
     answer: str
@@ -212,11 +219,14 @@ def _made(
         parameters=parameters.schema,
         examples=_read_examples(examples, parameters, tool),
         labels=options.labels,
+        roles=options.roles,
+        fields=options.fields,
         idempotent=options.idempotent,
         timeout_s=options.timeout_s,
         answer=options.answer,
     )
     made = Skill(function, spec, parameters, reader, needs=needs)
+    _check_roles(spec)
     _check_needs(made)
     return made
 
@@ -236,6 +246,15 @@ def _check(function: Callable[..., object], name: str, timeout_s: float) -> Docu
     if not timeout_s > 0:
         raise SkillDefinitionError(name, f"timeout_s is {timeout_s}; it must be above 0 seconds")
     return documentation
+
+
+def _check_roles(spec: ToolSpec) -> None:
+    properties = as_object(spec.parameters.get("properties"))
+    unknown = sorted(set(spec.roles) - set(properties))
+    if unknown:
+        raise SkillDefinitionError(
+            spec.name, f"it has no argument {unknown[0]!r} to give a role to; there are {sorted(properties)}"
+        )
 
 
 def _check_needs(made: AnySkill) -> None:

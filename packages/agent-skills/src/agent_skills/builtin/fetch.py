@@ -2,7 +2,7 @@
 
 import anyio.to_thread
 
-from agent_core.tools import Label
+from agent_core.tools import ArgumentRole, Label
 from agent_skills.errors import SkillFailedError
 from agent_skills.hookspecs import Register, hookimpl
 from agent_skills.http import HttpRequest
@@ -36,6 +36,7 @@ class FetchPlugin:
             name="fetch",
             examples=_EXAMPLES,
             labels=[Label.RETURNS_UNTRUSTED, Label.SENDS_OUT],  # an address carries data out as well
+            roles={"url": ArgumentRole.SOURCE, "start": ArgumentRole.CONTENT},
             idempotent=True,
             timeout_s=self._web.limits.timeout_s + 15.0,
         )

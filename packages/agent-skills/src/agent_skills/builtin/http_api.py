@@ -12,7 +12,7 @@ import msgspec
 
 from agent_core.json_types import JsonObject
 from agent_core.ports import ToolContext
-from agent_core.tools import Label
+from agent_core.tools import ArgumentRole, FieldLabel, Label
 from agent_skills.described import Call, described_skill
 from agent_skills.errors import SkillError, SkillFailedError
 from agent_skills.hookspecs import Register, hookimpl
@@ -61,6 +61,10 @@ class HttpApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Networks that are not public and where the API is, such as `10.0.0.0/8`."""
     labels: tuple[Label, ...] = (Label.RETURNS_UNTRUSTED, Label.SENDS_OUT)
     """What a policy shall assume of every operation. DELETE destroys besides, whatever stands here."""
+    roles: Mapping[str, Mapping[str, ArgumentRole]] = {}
+    """By operation: what its arguments decide, such as which one is the destination."""
+    fields: Mapping[str, Mapping[str, FieldLabel]] = {}
+    """By operation: which fields of its replies the API itself vouches for, or are secret."""
     timeout_s: float = 30.0
 
 
@@ -112,6 +116,8 @@ class HttpApiPlugin:
             schema=operation.schema,
             call=self._caller(operation),
             labels=tuple(dict.fromkeys((*self._settings.labels, *destroys))),
+            roles=self._settings.roles.get(operation.name),
+            fields=self._settings.fields.get(operation.name),
             idempotent=operation.method in _REPEATABLE,
             timeout_s=self._settings.timeout_s + 5.0,
         )

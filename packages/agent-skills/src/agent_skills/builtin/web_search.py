@@ -2,7 +2,7 @@
 
 import anyio.to_thread
 
-from agent_core.tools import Label
+from agent_core.tools import ArgumentRole, Label
 from agent_skills.errors import SkillFailedError
 from agent_skills.hookspecs import Register, hookimpl
 from agent_skills.secrets import SecretSource
@@ -49,6 +49,7 @@ class WebSearchPlugin:
             name="web_search",
             examples=_EXAMPLES,
             labels=[Label.RETURNS_UNTRUSTED, Label.SENDS_OUT],
+            roles={"query": ArgumentRole.SOURCE, "count": ArgumentRole.CONTENT},
             idempotent=True,
             timeout_s=self._settings.timeout_s + 5.0,
         )

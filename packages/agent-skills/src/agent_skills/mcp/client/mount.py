@@ -176,6 +176,8 @@ class McpMount:
             schema=as_object(tool.get("inputSchema")),
             call=self._caller(judged),
             labels=tuple(dict.fromkeys((*settings.labels, Label.RETURNS_UNTRUSTED))),
+            roles=settings.roles.get(judged.name),
+            fields=settings.fields.get(judged.name),
             idempotent=judged.name in settings.idempotent,
             timeout_s=settings.timeout_s,
         )

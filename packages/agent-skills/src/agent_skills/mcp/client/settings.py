@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent_core.tools import Label
+from agent_core.tools import ArgumentRole, FieldLabel, Label
 from agent_skills.errors import SkillError
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -25,6 +25,10 @@ class McpServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     headers: Mapping[str, str] = {}
     labels: tuple[Label, ...] = (Label.RETURNS_UNTRUSTED, Label.SENDS_OUT)
     """What a policy shall assume of every tool of it. A server's own hints are never believed."""
+    roles: Mapping[str, Mapping[str, ArgumentRole]] = {}
+    """By tool: what its arguments decide, such as which one is the destination."""
+    fields: Mapping[str, Mapping[str, FieldLabel]] = {}
+    """By tool: which fields of its results the server itself vouches for, or are secret."""
     idempotent: tuple[str, ...] = ()
     """Tools that may be called again with the same arguments."""
     deny: tuple[str, ...] = ()
