@@ -3,16 +3,17 @@
 import pytest
 
 pytest.register_assert_rewrite("agent_core.testing.conformance")
+OWN_COMMAND = ("slow", "engines", "object_storage")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes minutes is run by its own command, `pytest -m slow` or `pytest -m engines`, or by its name."""
+    """What takes minutes, or a server, is run by its own command, such as `pytest -m slow`, or by its name."""
     if config.option.markexpr or any("::" in argument for argument in config.args):
         return
-    slow = [item for item in items if any(item.get_closest_marker(name) for name in ("slow", "engines"))]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in OWN_COMMAND)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

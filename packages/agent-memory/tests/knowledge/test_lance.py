@@ -1,6 +1,7 @@
 """A knowledge base on LanceDB: kept, found, filtered, erased, one tenant's."""
 
 import asyncio
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -219,6 +220,18 @@ async def test_tenants_do_not_meet(tmp_path):
 def test_a_tenant_has_a_name(tenant):
     with pytest.raises(ConfigurationError, match="name of a tenant"):
         tenant_address("/tmp", tenant)
+
+
+@pytest.mark.parametrize("where", ["/data", "s3://bucket/data"])
+def test_the_places_of_tenants_do_not_lie_in_one_another(where):
+    names = ["a", "a/b", "a%2Fb", "a=2Fb", "..", ".", "%2E", "a/../b", "A", "ä"]
+    places = [tenant_address(where, name) for name in names]
+    read = [
+        unquote(place) if "://" in where else place for place in places
+    ]  # as object_store reads an address
+    assert len(set(read)) == len(names)
+    assert all(place.startswith(f"{where}/") and "/" not in place[len(where) + 1 :] for place in read)
+    assert not any(place.endswith("/.") or ".." in place for place in read)
 
 
 async def test_a_place_that_cannot_be_used_is_said(tmp_path):

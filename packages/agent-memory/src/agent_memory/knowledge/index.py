@@ -7,18 +7,18 @@ default one, whose training takes minutes. Knows rows and predicates; nothing of
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agent_core.errors import KnowledgeUnavailableError
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.filters import column, quoted
 from agent_memory.knowledge.found import Found, as_found, by_key
-from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, Shown, pa, schema
+from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, Shown, schema
+from agent_memory.knowledge.storage import storage
 
 Grain: TypeAlias = Literal["window", "text", "lead"]
 
@@ -384,15 +384,6 @@ def _library() -> Any:
     import lancedb  # noqa: PLC0415
 
     return cast("Any", lancedb)
-
-
-@contextlib.contextmanager
-def storage(where: str) -> Generator[None]:
-    """What the storage raises becomes a `KnowledgeUnavailableError`."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError, pa.ArrowException) as error:
-        raise KnowledgeUnavailableError(where, str(error).split("\n", 1)[0][:400]) from error
 
 
 def _narrowed(search: Any, where: str) -> Any:

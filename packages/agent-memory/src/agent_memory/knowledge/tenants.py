@@ -16,4 +16,7 @@ def tenant_address(where: str | Path, tenant: str) -> str:
     name = re.sub(r"[.~]", lambda found: f"%{ord(found[0]):02X}", quote(tenant, safe=""))
     if not 0 < len(name) <= 200:
         raise ConfigurationError("a knowledge base needs the name of a tenant, of 1 to 200 characters")
+    if "://" in str(where):
+        # The storages read %2F in an address as a slash: one tenant would lie within another. No name has a raw `=`.
+        name = name.replace("%", "=")
     return f"{str(where).rstrip('/')}/{name}"
