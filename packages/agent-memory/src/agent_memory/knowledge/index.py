@@ -335,7 +335,10 @@ class LanceTables:
             connection: Any = await _library().connect_async(
                 where, read_consistency_interval=_FRESH, storage_options=dict(storage_options) or None
             )
-        return cls(connection, where)
+        tables = cls(connection, where)
+        if "://" in where:
+            await tables.names()  # a bucket that is not there is told of now, and not when something is kept
+        return tables
 
     async def names(self) -> list[str]:
         """The tables that are there."""

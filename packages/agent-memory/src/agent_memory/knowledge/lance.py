@@ -98,8 +98,6 @@ class LanceKnowledgeBase:
         if "://" not in place:
             await anyio.Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
         tables = await LanceTables.connect(place, storage_options or {})
-        if "://" in place:
-            await tables.names()  # a bucket that is not there is told of now, and not when something is kept
         return cls(
             tables,
             place,
