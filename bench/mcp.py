@@ -15,7 +15,7 @@ import anyio
 from figures import Figure, print_figures
 
 from agent_skills.mcp.client.connection import McpConnection
-from agent_skills.mcp.client.stdio import StdioChannel
+from agent_skills.mcp.client.stdio import StdioChannel, unconfined
 
 TESTS = Path(__file__).parent.parent / "packages" / "agent-skills" / "tests" / "mcp"
 CALLS = 300
@@ -43,7 +43,9 @@ anyio.run(main)
 async def ours():
     """Milliseconds: to connect and list, of one call (p50), and of our processor for one call."""
     began = time.perf_counter()
-    connection = McpConnection("echo", StdioChannel("echo", [sys.executable, str(TESTS / "echo_server.py")]))
+    connection = McpConnection(
+        "echo", StdioChannel("echo", unconfined("echo", [sys.executable, str(TESTS / "echo_server.py")]))
+    )
     async with anyio.create_task_group() as tasks:
         await tasks.start(connection.run)
         await connection.list_all("tools/list", "tools")

@@ -91,8 +91,9 @@ def inspector(run):
 
 
 def everything(run, folder):
-    done = run(sys.executable, str(HERE / "try_server.py"), "node", str(folder / EVERYTHING), "stdio")
-    print(f"server-everything with our client: {done.stdout or done.stderr}", flush=True)
+    command = (str(folder), "node", str(folder / EVERYTHING), "stdio")
+    done = run(sys.executable, str(HERE / "try_server.py"), *command)
+    print(f"server-everything, in a sandbox, with our client: {done.stdout or done.stderr}", flush=True)
     return done.returncode == 0
 
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from agent_skills.mcp.client.connection import McpConnection
-from agent_skills.mcp.client.stdio import StdioChannel
+from agent_skills.mcp.client.stdio import StdioChannel, unconfined
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(find_spec("mcp") is None, reason="needs the extra agent-skills[mcp]")
@@ -42,7 +42,7 @@ async def test_the_sdk_speaks_with_our_server_over_http(everything_url, everythi
 
 @pytest.mark.parametrize("revision", ["2026-07-28", "2025-11-25"])
 async def test_our_client_speaks_with_a_server_of_the_sdk(revision):
-    channel = StdioChannel("oracle", [sys.executable, str(HERE / "sdk_server.py")])
+    channel = StdioChannel("oracle", unconfined("oracle", [sys.executable, str(HERE / "sdk_server.py")]))
     connection = McpConnection("oracle", channel, revision=revision)
     async with anyio.create_task_group() as tasks:
         with anyio.fail_after(60):

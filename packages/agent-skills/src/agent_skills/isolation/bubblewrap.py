@@ -20,6 +20,7 @@ ETC = (
     "/etc/alternatives",
     "/etc/localtime",
     "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
     "/etc/passwd",
     "/etc/group",
 )

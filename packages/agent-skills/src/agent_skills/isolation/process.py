@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -29,6 +29,7 @@ _LAST_WORDS_S = 2.0
 
 OnProgress = Callable[[object], None]
 Message = Mapping[str, object]
+Streams = tuple[int, int, int]
 
 
 class WorkerProcess:
@@ -46,6 +47,8 @@ class WorkerProcess:
         self._init = -1  # pidfd of the first process of a sandbox: with it everything inside goes
         self._pidfd = -1
         self._meeting: asyncio.Future[int] | None = None
+        self._streams: Streams = (subprocess.DEVNULL,) * 3
+        self._is_becoming = False
         self.is_alive = False
 
     @property
@@ -54,13 +57,16 @@ class WorkerProcess:
         return self._gone.is_set()
 
     @classmethod
-    async def start(cls, name: str, launch: Launch) -> "WorkerProcess":
+    async def start(cls, name: str, launch: Launch, *, streams: Streams | None = None) -> "WorkerProcess":
         """Start one; it has given up its rights when this returns.
+
+        `streams` are the descriptors of its input, output and errors; none of them leads anywhere if nothing is said.
 
         Raises:
             IsolationError: it did not start, or could not give up its rights.
         """
         worker = cls(name, launch)
+        worker._streams = streams or worker._streams
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await worker._start()
@@ -81,7 +87,7 @@ class WorkerProcess:
         handshake = Handshake(launch) if launch.tells_pid else None
         try:
             with theirs:
-                self._process = _spawn(launch, theirs.fileno(), handshake)
+                self._process = _spawn(launch, theirs.fileno(), handshake, self._streams)
         except OSError:
             if handshake:
                 handshake.close()
@@ -130,6 +136,23 @@ class WorkerProcess:
             timer.cancel()
             self._on_progress = None
 
+    async def become(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Have it become a program, which keeps its streams and what it gave up, and cannot be asked anything.
+
+        Raises:
+            IsolationError: there is no such program in there, or it cannot be started.
+        """
+        self._is_becoming = True
+        answer = await self._exchange({"become": list(argv), "environment": dict(environment)})
+        if "ok" not in answer:
+            reason = Failure.read(answer.get("error")).line
+            raise IsolationError(f"{argv[0]!r} cannot be started in a sandbox: {reason}")
+
+    async def wait(self) -> int:
+        """Wait for its end; returns its exit status, or the negative number of the signal that ended it."""
+        await self._gone.wait()
+        return self._process.returncode
+
     async def _exchange(self, message: Message) -> Message:
         if not self.is_alive:
             raise WorkerDiedError(self.name, self._how_it_ended())
@@ -163,6 +186,10 @@ class WorkerProcess:
             return
         except OSError:
             data = b""
+        if not data and self._is_becoming:
+            self._loop.remove_reader(self._socket.fileno())
+            self._take(b'{"ok":null}')  # the program has taken its place
+            return
         if not data:
             # Its end is seen a moment later, with the reason; one that goes on without a word is ended.
             self._loop.remove_reader(self._socket.fileno())
@@ -269,16 +296,18 @@ class WorkerProcess:
             self._socket.close()
 
 
-def _spawn(launch: Launch, descriptor: int, handshake: Handshake | None) -> "subprocess.Popen[bytes]":
+def _spawn(
+    launch: Launch, descriptor: int, handshake: Handshake | None, streams: Streams
+) -> "subprocess.Popen[bytes]":
     options = handshake.options() if handshake else ()
     inherited = handshake.descriptors() if handshake else ()
     program, *rest = launch.command
     # In the loop's own thread: a worker dies with the *thread* that started it.
     return subprocess.Popen(  # noqa: S603 - it returns once the program is loaded
         [program, *options, *rest, str(descriptor)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdin=streams[0],
+        stdout=streams[1],
+        stderr=streams[2],
         env=launch.environment,
         pass_fds=(descriptor, *inherited),
         start_new_session=True,

@@ -32,11 +32,13 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     programs: bool = False
     """It may start programs and processes (a shell); else it is one process, with threads. There is no network."""
     memory_bytes: int = 512 * MEBIBYTE
-    """Address space of each process."""
+    """Address space of each process; 0: no limit."""
+    data_bytes: int = 0
+    """Private writable memory of each process, for programs that reserve far more than they use; 0: no limit."""
     temporary_bytes: int = 64 * MEBIBYTE
     """Size of the private temporary folder, and of any one file."""
     cpu_s: int = 120
-    """Processor seconds of each process: a second line behind the deadline."""
+    """Processor seconds of each process: a second line behind the deadline; 0: no limit."""
     processes: int = 64
     """Processes and threads together."""
     open_files: int = 256
@@ -58,13 +60,15 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def limits(self) -> dict[str, int]:
         """What the worker sets as its resource limits."""
-        return {
+        limits = {
             "memory_bytes": self.memory_bytes,
+            "data_bytes": self.data_bytes,
             "cpu_s": self.cpu_s,
             "file_bytes": self.temporary_bytes,
             "open_files": self.open_files,
             "processes": self.processes,
         }
+        return {name: value for name, value in limits.items() if value}
 
 
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import pytest
 from agent_skills.http import HttpClient
 from agent_skills.mcp.client.connection import McpConnection
 from agent_skills.mcp.client.http import HttpChannel
-from agent_skills.mcp.client.stdio import StdioChannel
+from agent_skills.mcp.client.stdio import StdioChannel, unconfined
 from agent_skills.mcp.errors import McpProtocolError, McpRefusedError, McpUnavailableError
 from agent_skills.mcp.wire import Code
 
@@ -23,7 +23,7 @@ async def fill_in(_message, _schema):
 
 
 def over_stdio(mood="", **options):
-    return StdioChannel("echo", [sys.executable, str(ECHO), mood], **options)
+    return StdioChannel("echo", unconfined("echo", [sys.executable, str(ECHO), mood], **options))
 
 
 class Use:
@@ -112,8 +112,11 @@ async def test_a_server_that_dies_is_an_error_for_those_who_wait():
     ("channel", "words"),
     [
         (lambda: over_stdio("broken"), "no module named anything"),
-        (lambda: StdioChannel("echo", ["/nowhere/at/all"]), "cannot be started"),
-        (lambda: StdioChannel("echo", ["/bin/true"]), "it (closed its output|does not read)"),
+        (lambda: StdioChannel("echo", unconfined("echo", ["/nowhere/at/all"])), "cannot be started"),
+        (
+            lambda: StdioChannel("echo", unconfined("echo", ["/bin/true"])),
+            "it (closed its output|does not read)",
+        ),
     ],
 )
 async def test_a_server_that_does_not_start_says_why(channel, words):
@@ -129,7 +132,7 @@ async def test_a_process_gets_a_clean_environment_and_leaves_nothing_behind(monk
         names = result["content"][0]["text"].split(",")
         assert "GIVEN" in names
         assert "AGENT_TOKEN" not in names
-        pid = channel._process.pid
+        pid = channel._process._process.pid
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

@@ -110,6 +110,9 @@ def _answer(call: Order, wire: Wire) -> object:
         module, _, name = call["function"].partition(":")
         function = getattr(__import__(module, fromlist=[name]), name)
         return function(**call["arguments"])
+    if "become" in call:
+        _become(call["become"], call["environment"])
+        return None
     from agent_skills.isolation import hosting  # noqa: PLC0415 - what needs no plugin starts without it
 
     if "warm" in call:
@@ -118,6 +121,14 @@ def _answer(call: Order, wire: Wire) -> object:
     if "plugin" in call:
         return hosting.load(call["plugin"], call["target"])
     return hosting.call(call, lambda progress: wire.write({"progress": progress}))
+
+
+def _become(argv: list[str], environment: dict[str, str]) -> None:
+    """Become a program; the host sees that it worked by the end of this process's descriptor."""
+    import signal  # noqa: PLC0415 - only who becomes a program pays for it
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.execvpe(argv[0], argv, environment)  # noqa: S606 - the point
 
 
 def _described(error: BaseException) -> dict[str, object]:

@@ -97,6 +97,11 @@ class McpMount:
         finally:
             self._unregister()
 
+    def refuse(self, reason: str) -> None:
+        """It is not to be connected to on this machine."""
+        self.problem = f"MCP server {self.settings.name!r} is not mounted: {reason}"
+        logger.warning("%s", self.problem)
+
     def approve(self, names: Sequence[str]) -> None:
         """Approve quarantined tools as they stand in `tools`, and mount them.
 

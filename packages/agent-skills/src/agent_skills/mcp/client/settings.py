@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from agent_core.tools import ArgumentRole, FieldLabel, Label
 from agent_skills.errors import SkillError
+from agent_skills.isolation.sandbox import MEBIBYTE
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -19,8 +21,15 @@ class McpServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Lower-case letters, digits and single hyphens; the tools are called `NAME_TOOL`."""
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
-    """What the process gets beside PATH, HOME and LANG. Nothing else of ours reaches it."""
+    """What the process gets beside PATH, HOME and the locale. Nothing else of ours reaches it."""
     folder: Path | None = None
+    """A folder of its own: where it stands, and all that it may write to in its sandbox."""
+    sandbox: Literal["required", "none"] = "required"
+    """`none`: its process has all the rights of this one. Else it runs at level 2, or not at all."""
+    read: tuple[str, ...] = ()
+    """Files and folders that it may read in its sandbox, besides its program, `/usr` and `folder`. Absolute paths."""
+    memory_bytes: int = 2048 * MEBIBYTE
+    """Of each of its processes in the sandbox."""
     url: str = ""
     headers: Mapping[str, str] = {}
     labels: tuple[Label, ...] = (Label.RETURNS_UNTRUSTED, Label.SENDS_OUT)
@@ -43,7 +52,7 @@ class McpServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         """Hold that it can be used.
 
         Raises:
-            SkillError: the name is none, or there is not exactly one of command and URL.
+            SkillError: the name is none, there is not exactly one of command and URL, or a path is not absolute.
         """
         if not _NAME.fullmatch(self.name) or len(self.name) > 32:
             raise SkillError(
@@ -53,3 +62,6 @@ class McpServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             raise SkillError(f"MCP server {self.name!r} needs a command or a URL, and not both")
         if self.url and not self.url.startswith(("https://", "http://")):
             raise SkillError(f"MCP server {self.name!r}: the URL must begin with https:// or http://")
+        named = (*self.read, str(self.folder)) if self.folder else self.read
+        if relative := [one for one in named if not Path(one).is_absolute()]:
+            raise SkillError(f"MCP server {self.name!r}: {str(relative[0])!r} must be an absolute path")

@@ -4,11 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import anyio
-from anyio.abc import Process, TaskGroup
+from anyio.abc import ByteReceiveStream, ByteSendStream, Process, TaskGroup
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from agent_skills.mcp import wire
@@ -21,64 +22,75 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 _STDERR_BYTES = 2_000
 _LAST_WORDS_S = 1.0
 
-Wrap = Callable[[Sequence[str]], Sequence[str]]
-"""Makes the command of a sandbox out of a command."""
+
+class ServerProcess(Protocol):
+    """A process that serves, wherever it runs."""
+
+    @property
+    def stdin(self) -> ByteSendStream:
+        """What it reads."""
+        ...
+
+    @property
+    def stdout(self) -> ByteReceiveStream:
+        """What it says."""
+        ...
+
+    @property
+    def stderr(self) -> ByteReceiveStream:
+        """What it complains of."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def kill(self) -> None:
+        """End it, and all that it started."""
+        ...
+
+    async def aclose(self) -> None:
+        """Once it has ended: close its streams."""
+        ...
+
+
+Start = Callable[[], Awaitable[ServerProcess]]
+"""Starts the process, or raises `McpUnavailableError`."""
 
 
 class StdioChannel:
-    """A channel over a process of its own. It is a group of its own, so that what it starts ends with it."""
+    """A channel over a process of its own."""
 
     discovery_s = 10.0  # some old servers say nothing to what they do not know
 
-    def __init__(
-        self,
-        server: str,
-        command: Sequence[str],
-        *,
-        environment: Mapping[str, str] | None = None,
-        folder: Path | None = None,
-        wrap: Wrap | None = None,
-    ) -> None:
-        """`wrap` puts the command into a sandbox."""
+    def __init__(self, server: str, start: Start) -> None:
+        """`start` is `unconfined(...)`, or what `sandboxing.confined` gives."""
         self._server = server
-        self._command = list(wrap(command) if wrap else command)
-        given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        self._environment = {**given, **(environment or {})}
-        self._folder = folder
-        self._process: Process | None = None
+        self._start = start
+        self._process: ServerProcess | None = None
         self._lock = anyio.Lock()
         self._complaint = b""
         self._complained = anyio.Event()
 
     async def open(self, tasks: TaskGroup, inbox: Inbox, lost: Lost) -> None:
         """Start the process."""
-        try:
-            self._process = await anyio.open_process(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=self._environment,
-                cwd=self._folder,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise McpUnavailableError(
-                self._server, f"{self._command[0]!r} cannot be started: {os.strerror(error.errno or 0)}"
-            ) from None
+        self._process = await self._start()
         tasks.start_soon(self._read, self._process, inbox, lost)
         tasks.start_soon(self._listen_to_complaints, self._process)
 
     async def send(self, message: wire.Message, headers: dict[str, str]) -> None:  # noqa: ARG002 - of HTTP alone
         """Write one line."""
-        stdin = self._process.stdin if self._process else None
-        if stdin is None:
+        if self._process is None:
             raise McpUnavailableError(self._server, "its process is not running")
         try:
             # Half a line would spoil all that follow: a cancelled caller waits until it is written.
             async with self._lock:
                 with anyio.CancelScope(shield=True), anyio.fail_after(GRACE_S):
-                    await stdin.send(wire.encode(message) + b"\n")
+                    await self._process.stdin.send(wire.encode(message) + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError, OSError):
             raise McpUnavailableError(
                 self._server, f"it does not read any more{await self._last_words()}"
@@ -94,22 +106,18 @@ class StdioChannel:
             return
         with anyio.CancelScope(shield=True):
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-                if process.stdin is not None:
-                    await process.stdin.aclose()
-            for number in (None, signal.SIGTERM, signal.SIGKILL):
-                if number is not None:
-                    _signal(process.pid, number)
+                await process.stdin.aclose()
+            for end in (None, process.terminate):
+                if end is not None:
+                    end()
                 with anyio.move_on_after(GRACE_S):
                     await process.wait()
                     break
-            _signal(process.pid, signal.SIGKILL)  # what it left behind in its group
+            process.kill()  # it, or what it left behind
             await process.wait()
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    await stream.aclose()
+            await process.aclose()
 
-    async def _read(self, process: Process, inbox: Inbox, lost: Lost) -> None:
-        assert process.stdout is not None  # noqa: S101 - for the checkers: it was asked for
+    async def _read(self, process: ServerProcess, inbox: Inbox, lost: Lost) -> None:
         lines = BufferedByteReceiveStream(process.stdout)
         problem = "it closed its output"
         try:
@@ -128,8 +136,7 @@ class StdioChannel:
             pass
         lost(problem + await self._last_words())
 
-    async def _listen_to_complaints(self, process: Process) -> None:
-        assert process.stderr is not None  # noqa: S101 - as above
+    async def _listen_to_complaints(self, process: ServerProcess) -> None:
         with contextlib.suppress(anyio.EndOfStream, anyio.ClosedResourceError, anyio.BrokenResourceError):
             while True:
                 self._complaint = (self._complaint + await process.stderr.receive())[-_STDERR_BYTES:]
@@ -143,6 +150,59 @@ class StdioChannel:
         return f"; its last words: {lines[-1][:200]}" if lines else ""
 
 
-def _signal(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
+def unconfined(
+    server: str,
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Start:
+    """Starts a command with the rights of this process, and not with its environment."""
+    given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
+    async def start() -> ServerProcess:
+        try:
+            process = await anyio.open_process(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**given, **(environment or {})},
+                cwd=folder,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise McpUnavailableError(
+                server, f"{command[0]!r} cannot be started: {os.strerror(error.errno or 0)}"
+            ) from None
+        return _Group(process)
+
+    return start
+
+
+class _Group:
+    """A process that is a group of its own, so that what it starts ends with it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        assert process.stdin is not None  # noqa: S101 - for the checkers: all three were asked for
+        assert process.stdout is not None  # noqa: S101
+        assert process.stderr is not None  # noqa: S101
+        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    async def aclose(self) -> None:
+        for stream in (self.stdout, self.stderr):
+            await stream.aclose()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
