@@ -2,15 +2,20 @@
 
 One commit costs one wait for the disk however much is in it, so throughput grows with concurrency and nobody waits
 for a timer. Everything but the commit itself runs in the event loop, so there are no locks. Knows no database.
+
+The way to the thread and back is callbacks, without a task and without asyncio's bridge to futures of threads: those
+cost a lone commit more than SQLite does.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+_Batch: TypeAlias = list[tuple[Item, asyncio.Future[Outcome]]]
 
 
 class GroupCommit(Generic[Item, Outcome]):
@@ -24,45 +29,77 @@ class GroupCommit(Generic[Item, Outcome]):
     ) -> None:
         self._thread = thread
         self._commit = commit
-        self._waiting: list[tuple[Item, asyncio.Future[Outcome]]] = []
-        self._committing: asyncio.Task[None] | None = None
+        self._waiting: _Batch[Item, Outcome] = []
+        self._is_busy = False
+        self._drained: list[asyncio.Future[None]] = []
 
     async def submit(self, item: Item) -> Outcome:
         """The outcome of committing `item`, or its error. If cancelled, the item may be committed all the same."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((item, future))
-        if self._committing is None:
-            # The task starts in the next round of the loop: all that this round submits goes into one commit.
-            self._committing = asyncio.create_task(self._commit_all(), name="group-commit")
+        if not self._is_busy:
+            self._is_busy = True
+            # In the next round of the loop: all that this round submits goes into one commit.
+            loop.call_soon(self._begin, loop)
         return await future
 
     async def drained(self) -> None:
         """Wait until nothing is under way."""
-        if self._committing is not None:
-            await asyncio.wait((self._committing,))
+        while self._is_busy:
+            over = asyncio.get_running_loop().create_future()
+            self._drained.append(over)
+            await over
 
-    async def _commit_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        batch: list[tuple[Item, asyncio.Future[Outcome]]] = []
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        # An item whose caller has gone before its commit began is dropped.
+        batch = [(item, future) for item, future in self._waiting if not future.done()]
+        self._waiting = []
+        if not batch:
+            self._rest()
+            return
         try:
-            while self._waiting:
-                # An item whose caller has gone before its commit began is dropped.
-                batch = [(item, future) for item, future in self._waiting if not future.done()]
-                self._waiting = []
-                items = [item for item, _ in batch]
-                outcomes = await loop.run_in_executor(self._thread, self._commit, items)
-                for (_, future), outcome in zip(batch, outcomes, strict=True):
-                    _settle(future, outcome)
-        except BaseException as error:
-            # The loop is closing, or `commit` broke its promise: whoever waits must not wait for ever.
-            for _, future in (*batch, *self._waiting):
+            self._thread.submit(self._in_thread, loop, batch)
+        except RuntimeError as error:  # the thread was shut down
+            self._end(loop, batch, error)
+
+    def _in_thread(self, loop: asyncio.AbstractEventLoop, batch: _Batch[Item, Outcome]) -> None:
+        outcomes: Sequence[Outcome | Exception] | BaseException
+        try:
+            outcomes = self._commit([item for item, _ in batch])
+            if len(outcomes) != len(batch):
+                outcomes = RuntimeError(f"{len(outcomes)} outcomes of {len(batch)} items")
+        except BaseException as error:  # noqa: BLE001  # it broke its promise: whoever waits must not wait for ever
+            outcomes = error
+        # A loop that has closed has nobody left who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._end, loop, batch, outcomes)
+
+    def _end(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: _Batch[Item, Outcome],
+        outcomes: Sequence[Outcome | Exception] | BaseException,
+    ) -> None:
+        if isinstance(outcomes, BaseException):
+            batch, self._waiting = [*batch, *self._waiting], []
+            for _, future in batch:
                 if not future.done():
-                    future.set_exception(error)
-            self._waiting = []
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            self._committing = None
+                    future.set_exception(outcomes)
+        else:
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                _settle(future, outcome)
+        if self._waiting:
+            self._begin(loop)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        self._is_busy = False
+        drained, self._drained = self._drained, []
+        for over in drained:
+            if not over.done():
+                over.set_result(None)
 
 
 def _settle(future: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:
