@@ -48,6 +48,7 @@ def run(script, requirements, *arguments):
     [
         ("openai_python.py", ("openai==2.54.0",)),
         ("litellm_client.py", ("litellm==1.106.2", "mcp")),
+        ("a2a_client.py", ("a2a-sdk==1.3.0",)),
     ],
 )
 async def test_a_client_works_unchanged(agentd, script, requirements):

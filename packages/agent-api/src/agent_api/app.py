@@ -10,14 +10,16 @@ from litestar.exceptions import HTTPException
 from litestar.types import Scope
 
 from agent_api import __version__
+from agent_api.a2a.card import PATH as CARD_PATH
 from agent_api.access.asgi import Application
-from agent_api.access.gate import Gate, Principal, may
+from agent_api.access.gate import OPEN_PATHS, Gate, Principal, may
 from agent_api.access.scopes import ANY_KEY
 from agent_api.daemon import Daemon
 from agent_api.description import Description
 from agent_api.mcp.endpoints import McpEndpoints
 from agent_api.openai.routes import openai_routes
 from agent_api.problems import Problem, problem, problem_of
+from agent_api.routes.a2a import a2a, card_route
 from agent_api.routes.events import events, socket
 from agent_api.routes.health import health
 from agent_api.routes.keys import KeysController
@@ -44,6 +46,7 @@ ROUTES = (
     KeysController,
     KnowledgeController,
     MemoryController,
+    a2a,
     mcp,
     mcp_end,
     skills,
@@ -74,8 +77,10 @@ def create_app(daemon: Daemon) -> Gate:
     ) -> Supervisor:
         return await daemon.tenants.supervisor(principal.tenant)
 
+    is_public = daemon.settings.public_card
+    open_paths = OPEN_PATHS | {CARD_PATH} if is_public else OPEN_PATHS
     application = Litestar(
-        route_handlers=ROUTES,
+        route_handlers=[*ROUTES, card_route(is_public=is_public)],
         guards=[may],
         dependencies={
             "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),
@@ -88,6 +93,7 @@ def create_app(daemon: Daemon) -> Gate:
         openapi_config=Description(
             title="agentd",
             version=__version__,
+            open_paths=open_paths,
             openapi_router=Router(
                 "/schema", route_handlers=[], opt={"scope": ANY_KEY}, include_in_schema=False
             ),
@@ -102,6 +108,7 @@ def create_app(daemon: Daemon) -> Gate:
         audit=daemon.audit,
         replies=daemon.replies,
         metrics=daemon.metrics,
+        open_paths=open_paths,
     )
 
 

@@ -14,6 +14,7 @@ from agent_api.access.keys import KeyStore
 from agent_api.access.spending import Meter, SpendingBook
 from agent_api.composition import Machine
 from agent_api.metrics import Metrics
+from agent_api.settings import Settings
 from agent_api.tenants import Tenants
 
 
@@ -26,6 +27,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     audit: AuditLog
     replies: Replies
     metrics: Metrics
+    settings: Settings = Settings()
     first_key: str = ""
     """The admin key, where this start made the first one: to be shown once."""
 
@@ -62,6 +64,7 @@ async def open_daemon(machine: Machine) -> AsyncGenerator[Daemon]:
                 audit=audit,
                 replies=replies,
                 metrics=metrics,
+                settings=machine.settings,
                 first_key=first_key,
             )
             tasks.cancel_scope.cancel()

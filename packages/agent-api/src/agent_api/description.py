@@ -64,15 +64,22 @@ _FAILURE: dict[str, Any] = {
 class Description(OpenAPIConfig):
     """The framework's configuration, for a document that is complete."""
 
+    open_paths: frozenset[str] = OPEN_PATHS
+    """What is answered without a key."""
+
     def to_openapi_schema(self) -> OpenAPI:
         """The document without its paths, which the framework puts in."""
         begun = super().to_openapi_schema()
-        return _Document(**{field.name: getattr(begun, field.name) for field in fields(begun)})
+        whole = _Document(**{field.name: getattr(begun, field.name) for field in fields(begun)})
+        whole.open_paths = self.open_paths
+        return whole
 
 
 @dataclass
 class _Document(OpenAPI):
     """Completed when it is read: only then are the paths there."""
+
+    open_paths = OPEN_PATHS  # no field: those are what is written
 
     def to_schema(self) -> dict[str, Any]:
         document = super().to_schema()
@@ -82,7 +89,7 @@ class _Document(OpenAPI):
         paths: dict[str, dict[str, dict[str, Any]]] = document.get("paths", {})
         for path, methods in paths.items():
             for method, operation in methods.items():
-                if path not in OPEN_PATHS:
+                if path not in self.open_paths:
                     _complete(path, method, operation)
         return document
 

@@ -12,6 +12,7 @@ AgentError
     ├── ScopeMissingError       the key is not allowed to do this
     ├── OriginRefusedError      a page of another site asked
     ├── RateLimitedError        the key has asked too often, or spent what it may
+    ├── A2aRefusedError         a message of the Agent2Agent protocol asks for what cannot be
     ├── IdempotencyError        an idempotency key that cannot be used for this request
     └── OpenBindError           an address that others can reach, over plain HTTP
 """
@@ -105,6 +106,14 @@ class RateLimitedError(ApiError):
         super().__init__(f"this key is over its limit on {what}; try again in {retry_after_s:.0f} s")
         self.what = what
         self.retry_after_s = retry_after_s
+
+
+class A2aRefusedError(ApiError):
+    """A message of the Agent2Agent protocol asks for what cannot be; `code` is the protocol's."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class IdempotencyError(ApiError):

@@ -37,6 +37,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int = 8420
     uds: str = ""
     """A unix socket to listen on instead of an address."""
+    public_url: str = ""
+    """Where others reach the daemon, for the agent card. Empty: where they asked for the card."""
+    public_card: bool = False
+    """Whether anybody may read the agent card, as other agents do that look for one; else it takes a key."""
     max_runs: int = 32
     """How many runs the daemon drives at once; more are refused with 503 and Retry-After."""
     ask_person: bool = False

@@ -30,7 +30,7 @@ from agent_core.system import SystemIds
 logger = logging.getLogger("agentd")
 
 OPEN_PATHS = frozenset({"/health"})
-"""Answered without a key. Nothing else is."""
+"""Answered without a key. Nothing else is, unless the settings say so."""
 _QUIET = frozenset({"GET", "HEAD"})
 """Reading is not audited, being refused is."""
 _CLOSED_BY_KEY = 4401
@@ -65,6 +65,7 @@ class Gate:
         audit: AuditLog,
         replies: Replies,
         metrics: Metrics,
+        open_paths: frozenset[str] = OPEN_PATHS,
     ) -> None:
         self._app = app
         self._keys = keys
@@ -72,11 +73,12 @@ class Gate:
         self._audit = audit
         self._replies = replies
         self._metrics = metrics
+        self._open_paths = open_paths
         self._ids = SystemIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it here."""
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN_PATHS):
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in self._open_paths):
             await self._app(scope, receive, send)
             return
         request_id = _given_id(scope) or self._ids.new("request")

@@ -9,6 +9,7 @@ from agent_api.broadcast import PING_S
 from agent_api.errors import TooManyRunsError
 from agent_api.openai.caller import Caller
 from agent_api.openai.talk import WAITING, Ended, Talk, Turn, Waiting
+from agent_api.supervisor import Supervisor
 from agent_core import events as ev
 from agent_core.chat import Delta, ReasoningDelta, TextDelta
 from agent_core.errors import ModelRefusedError, ModelUnavailableError, ProtocolError
@@ -81,7 +82,7 @@ async def talk_of(caller: Caller, run_id: str) -> Talk:
         ProtocolError: it was cancelled.
     """
     told, state, finish_reason = _Told(), RunState(run_id=run_id), FinishReason.STOP
-    async for item, after in _followed(caller, run_id):
+    async for item, after in followed(caller.supervisor, run_id):
         state = after
         if isinstance(item, Waiting):
             yield item
@@ -96,7 +97,7 @@ async def talk_of(caller: Caller, run_id: str) -> Talk:
                 yield missing
             yield Turn(message=message)
     if state.phase is Phase.AWAITING:
-        text = _asked_of_a_person(state)
+        text = asked_of_a_person(state)
         yield TextDelta(text)
         yield Turn(message=Message(role="assistant", parts=(Text(text=text),)))
     else:
@@ -122,11 +123,11 @@ class _Told:
         return TextDelta(text[len(told) :] if text.startswith(told) else f"\n\n{text}")
 
 
-async def _followed(
-    caller: Caller, run_id: str
+async def followed(
+    supervisor: Supervisor, run_id: str
 ) -> AsyncIterator[tuple[StoredEvent | Delta | Waiting, RunState]]:
     """Every event of a run once, and deltas between them, each with the state behind it; ends when nobody drives the run."""
-    supervisor, state = caller.supervisor, RunState(run_id=run_id)
+    state = RunState(run_id=run_id)
     journal = supervisor.agent.journal
     with supervisor.broadcast.watching(run_id) as feed:
         while True:
@@ -162,7 +163,8 @@ def _shown(message: Message) -> Message:
     return Message(role="assistant", parts=parts)
 
 
-def _asked_of_a_person(state: RunState) -> str:
+def asked_of_a_person(state: RunState) -> str:
+    """What the people that a run waits for are asked."""
     questions = [call.question for call in state.calls.values() if call.status == ASKED]
     return "\n".join(questions) or f"run {state.run_id} waits for a person"
 

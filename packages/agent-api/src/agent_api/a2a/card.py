@@ -1,0 +1,48 @@
+"""The agent card: how the daemon is spoken to, and, for who has a key, what its agent can do. Pure."""
+
+from collections.abc import Iterable
+
+from agent_api import __version__
+from agent_api.a2a.shapes import Revision
+from agent_core.json_types import JsonObject
+from agent_core.tools import ToolSpec
+
+PATH = "/.well-known/agent-card.json"
+_MODES = ["text/plain", "application/json"]
+
+
+def card(url: str, skills: Iterable[tuple[str, ToolSpec]] = ()) -> JsonObject:
+    """The card, in words of both revisions: who reads one passes over the other's.
+
+    Args:
+        url: Where messages are sent.
+        skills: Plugins with the skills that they bring; none: the card that everybody may see.
+    """
+    listed = [
+        {"id": spec.name, "name": spec.name, "description": spec.description, "tags": [plugin]}
+        for plugin, spec in skills
+    ]
+    talk = {"id": "agent", "name": "agent", "description": "Does what a message asks.", "tags": ["agent"]}
+    return {
+        "name": "agentd",
+        "description": "An agent on its owner's own machine.",
+        "version": __version__,
+        "supportedInterfaces": [
+            {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": revision.value}
+            for revision in Revision
+        ],
+        "capabilities": {"streaming": True, "pushNotifications": False, "extendedAgentCard": True},
+        "securitySchemes": {
+            "key": {"httpAuthSecurityScheme": {"scheme": "Bearer"}, "type": "http", "scheme": "bearer"}
+        },
+        "securityRequirements": [{"schemes": {"key": {"list": []}}}],
+        "defaultInputModes": _MODES,
+        "defaultOutputModes": ["text/plain"],
+        "skills": [talk, *listed],
+        # What follows is revision 0.3's.
+        "url": url,
+        "preferredTransport": "JSONRPC",
+        "protocolVersion": "0.3.0",
+        "security": [{"key": []}],
+        "supportsAuthenticatedExtendedCard": True,
+    }
