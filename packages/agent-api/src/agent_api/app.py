@@ -58,14 +58,12 @@ ROUTES = (
 )
 
 
-def create_app(daemon: Daemon) -> Gate:
-    """The application over one daemon, behind its gate."""
-    mcp_endpoints = McpEndpoints(daemon)
+def _dependencies(daemon: Daemon) -> dict[str, Provide]:
+    """What routes may ask for. Each asks for the one before: the framework starts a task for each of those that could be
+    made side by side.
+    """
+    endpoints = McpEndpoints(daemon)
 
-    def provide_mcp() -> McpEndpoints:
-        return mcp_endpoints
-
-    # Each asks for the one before: the framework starts a task for each of those that could be made side by side.
     def provide_daemon() -> Daemon:
         return daemon
 
@@ -77,17 +75,25 @@ def create_app(daemon: Daemon) -> Gate:
     ) -> Supervisor:
         return await daemon.tenants.supervisor(principal.tenant)
 
+    def provide_endpoints(supervisor: NamedDependency[Supervisor]) -> McpEndpoints:  # noqa: ARG001
+        return endpoints
+
+    return {
+        "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),
+        "principal": Provide(provide_principal, sync_to_thread=False),
+        "supervisor": Provide(provide_supervisor),
+        "mcp_endpoints": Provide(provide_endpoints, sync_to_thread=False),
+    }
+
+
+def create_app(daemon: Daemon) -> Gate:
+    """The application over one daemon, behind its gate."""
     is_public = daemon.settings.public_card
     open_paths = OPEN_PATHS | {CARD_PATH} if is_public else OPEN_PATHS
     application = Litestar(
         route_handlers=[*ROUTES, card_route(is_public=is_public)],
         guards=[may],
-        dependencies={
-            "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),
-            "principal": Provide(provide_principal, sync_to_thread=False),
-            "supervisor": Provide(provide_supervisor),
-            "mcp_endpoints": Provide(provide_mcp, sync_to_thread=False, use_cache=True),
-        },
+        dependencies=_dependencies(daemon),
         exception_handlers={AgentError: _agent_problem, HTTPException: _http_problem, Exception: _fault},
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=Description(
