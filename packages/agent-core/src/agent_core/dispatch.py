@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agent_core import agents, deadline, planning, proposal
+from agent_core import agents, planning, proposal
 from agent_core import effects as eff
 from agent_core import events as ev
+from agent_core.attempt import attempt
 from agent_core.errors import ConfigurationError
+from agent_core.inner_calls import InnerCalls
 from agent_core.limits import is_over_calls, is_spent
 from agent_core.messages import Message
 from agent_core.policy import Verdict
@@ -49,8 +51,19 @@ async def execute(drive: "Drive", effect: eff.ExecuteTool) -> None:
             await drive.commit(ev.ToolStarted(at=drive.now(), tool_call_id=call.tool_call_id))
             if drive.state.is_over:  # cancelled by another process meanwhile: the intent was not journaled
                 return
-    result = await _run(drive, call, spec, effect)
+    if spec is not None and spec.calls_tools:
+        await _run_with_tools(drive, call, spec, effect)
+        return
+    scope = drive.lone_scope(call.tool_call_id) if spec is not None else None
+    result = await attempt(drive.adapters.tools, call, spec, _context(drive, call, effect), scope)
     await drive.keep(ev.tool_back(result, at=drive.now()))
+
+
+async def _run_with_tools(drive: "Drive", call: ToolCall, spec: ToolSpec, effect: eff.ExecuteTool) -> None:
+    """Run a tool that calls others. Its deadline is a scope of its own, for what it did until then has to be told."""
+    inner = InnerCalls(drive, effect, call)
+    result = await attempt(drive.adapters.tools, call, spec, _context(drive, call, effect, inner))
+    await drive.keep(ev.tool_back(inner.labelled(result), at=drive.now(), spent=inner.spent))
 
 
 def _fault(drive: "Drive", state: planning.CallState) -> ev.Event | None:
@@ -106,40 +119,17 @@ def over_limit(drive: "Drive", call: ToolCall, why: str) -> ev.Event:
     return ev.tool_back(result, at=drive.now())
 
 
-async def _run(drive: "Drive", call: ToolCall, spec: ToolSpec | None, effect: eff.ExecuteTool) -> ToolResult:
-    """Run the tool until its deadline. One that does not end by then is left behind as cancelled."""
+def _context(
+    drive: "Drive", call: ToolCall, effect: eff.ExecuteTool, inner: InnerCalls | None = None
+) -> ToolContext:
     state = drive.state
-    context = ToolContext(
+    return ToolContext(
         run_id=state.run_id,
         session_id=state.session_id,
         idempotency_key=f"{state.run_id}/{state.turns}/{call.tool_call_id}",
         attempt=effect.attempt,
         interrupted=effect.interrupted,
-    )
-    try:
-        work = drive.adapters.tools.run(call, context)
-        if spec is not None:
-            work = deadline.within(spec.timeout_s, work, drive.lone_scope(call.tool_call_id))
-        result = await work
-        if result.tool_call_id != call.tool_call_id:  # it would be stale, and the tool called for ever
-            result = replace(result, tool_call_id=call.tool_call_id)
-    except deadline.LateError:
-        return timed_out(call, spec)
-    except Exception as error:  # noqa: BLE001  # a broken tool runner must not take its siblings' results along
-        content = f"The tool crashed: {type(error).__name__}: {error}"
-        return ToolResult(tool_call_id=call.tool_call_id, content=content, error="crashed")
-    else:
-        return result
-
-
-def timed_out(call: ToolCall, spec: ToolSpec | None) -> ToolResult:
-    """The failure of a call whose tool did not end by its deadline."""
-    within = "" if spec is None else f" within {spec.timeout_s:g} s"
-    return ToolResult(
-        tool_call_id=call.tool_call_id,
-        content=f"{call.name} did not end{within} and was stopped.",
-        error="timeout",
-        retryable=spec is not None and spec.idempotent,
+        tools=inner,
     )
 
 

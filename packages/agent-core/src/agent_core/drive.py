@@ -14,6 +14,7 @@ from agent_core import effects as eff
 from agent_core import events as ev
 from agent_core.adapters import Adapters
 from agent_core.agents import spec as agent_spec
+from agent_core.attempt import timed_out
 from agent_core.chat import CallContext, Completion, ModelRequest
 from agent_core.errors import (
     IllegalEventError,
@@ -159,7 +160,7 @@ class Drive:
     async def stop_late(self) -> None:
         """The deadline of a tool that ran alone is over: that is its result."""
         call = self.state.calls[self.late].call
-        result = dispatch.timed_out(call, self.spec(call.name))
+        result = timed_out(call, self.spec(call.name))
         await self.commit(ev.tool_back(result, at=self.now()))
 
     async def _stop_at_time(self) -> None:

@@ -138,7 +138,7 @@ class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
     labels: tuple[Label, ...] = ()
     fields: Mapping[str, FieldLabel] = {}
     spent: Spent | None = None
-    """What the run spent that was delegated to; None: it was no delegated call."""
+    """What the run spent that was delegated to, or the calls that it made from within; None: nothing of either."""
 
     @property
     def result(self) -> ToolResult:

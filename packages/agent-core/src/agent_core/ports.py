@@ -10,6 +10,7 @@ import msgspec
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest
 from agent_core.embeddings import Embeddings, Purpose
 from agent_core.events import Event
+from agent_core.json_types import JsonObject
 from agent_core.knowledge import Filters, Passage
 from agent_core.messages import Message
 from agent_core.reflexion import Judgement
@@ -69,6 +70,14 @@ class Embedder(Protocol):
         ...
 
 
+class InnerTools(Protocol):
+    """The tools of a run, for a tool that calls others while it runs."""
+
+    async def __call__(self, name: str, arguments: JsonObject) -> ToolResult:
+        """Make one call. What policy, limits or deadlines say against it is a result with `error` set."""
+        ...
+
+
 class ToolContext(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a tool run knows of the run it serves."""
 
@@ -79,6 +88,8 @@ class ToolContext(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     attempt: int = 1
     interrupted: bool = False
     """True: an earlier attempt began and its end was never seen."""
+    tools: InnerTools | None = None
+    """There for a tool that is declared to call others (`ToolSpec.calls_tools`)."""
 
 
 class ToolRunner(Protocol):

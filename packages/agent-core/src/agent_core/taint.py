@@ -265,8 +265,13 @@ def _below(paths: _Paths, key: str) -> _Paths:
     return tuple((path[1:], label) for path, label in paths if path and path[0] in {"*", key})
 
 
+def names(text: str, value: str) -> bool:
+    """Whether a text holds a value whole. Case, white space, how an address begins and a `/` at its end do not count."""
+    return _names(_plain(text), _plain(value))
+
+
 def _names(text: str, value: str) -> bool:
-    """Whether a text holds a value whole. Both plain; how an address begins and whether it ends in `/` do not count."""
+    """As `names`, of what is plain already."""
     bare = _SCHEME.sub("", value)
     return bool(bare) and re.search(f"{_NOT_BEFORE}{re.escape(bare)}{_NOT_AFTER}", text) is not None
 

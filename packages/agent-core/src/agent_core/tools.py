@@ -69,6 +69,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 30.0
     asks: str = ""
     """The argument that holds a question for a person: the call is not run, and the person's reply is its result."""
+    calls_tools: bool = False
+    """While it runs it may call the other tools, by `ToolContext.tools`; see `inner_calls`."""
     answer: str = ""
     """How a weak model's answer is composed from the result: a `str.format` template over the arguments and
     `result`. Empty: the result itself is the answer."""
