@@ -1,6 +1,5 @@
 """One attempt at one tool call, until its deadline. Whatever goes wrong is a result: a broken tool takes no sibling along."""
 
-import anyio
 from msgspec.structs import replace
 
 from agent_core import deadline
@@ -13,7 +12,7 @@ async def attempt(
     call: ToolCall,
     spec: ToolSpec | None,
     context: ToolContext,
-    scope: anyio.CancelScope | None = None,
+    scope: deadline.Scope | None = None,
 ) -> ToolResult:
     """The result of a call. A tool that does not end by its deadline is left behind as cancelled.
 

@@ -5,11 +5,13 @@ runs alone is begun without one, and only if it waits for something does the dri
 from collections.abc import Coroutine, Generator
 from math import inf
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
 T = TypeVar("T")
+
+Scope: TypeAlias = anyio.CancelScope
 
 
 class LateError(Exception):

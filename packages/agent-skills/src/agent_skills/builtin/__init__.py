@@ -11,6 +11,7 @@ from agent_core.system import SystemClock
 from agent_skills.builtin.ask_person import AskPersonPlugin
 from agent_skills.builtin.calculator import CalculatorPlugin
 from agent_skills.builtin.clock import ClockPlugin
+from agent_skills.builtin.code_mode import CodeModePlugin
 from agent_skills.builtin.fetch import FetchPlugin
 from agent_skills.builtin.files import FilesPlugin
 from agent_skills.builtin.http_api import HttpApiAuth, HttpApiPlugin, HttpApiSettings
@@ -50,6 +51,8 @@ class BuiltinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """`shell` in the workspace. Needs `BuiltinParts.programs`, and so a sandbox."""
     python: Literal["", "snippets", "sandbox"] = ""
     """`python`: in Monty (needs `BuiltinParts.snippets`), or the whole of it in a sandbox (`BuiltinParts.programs`)."""
+    code_mode: bool = False
+    """`run_code`: snippets that call the other skills. Needs `BuiltinParts.snippets`."""
     skill_folders: tuple[Path, ...] = ()
     """Folders whose folders hold a `SKILL.md`."""
 
@@ -112,13 +115,8 @@ def _register_programs(registry: SkillRegistry, settings: BuiltinSettings, parts
         if parts.programs is None or workspace is None:
             raise PluginRefusedError("shell", "it needs a sandbox and a workspace")
         registry.register("shell", ShellPlugin(parts.programs, workspace))
-    if settings.python == "snippets":
-        if parts.snippets is None:
-            raise PluginRefusedError(
-                "python", "snippets need an interpreter: pass BuiltinParts(snippets=...)"
-            )
-        registry.register("python", SnippetsPlugin(parts.snippets))
-    elif settings.python == "sandbox":
+    _register_snippets(registry, settings, parts)
+    if settings.python == "sandbox":
         if parts.programs is None:
             raise PluginRefusedError("python", "it needs a sandbox")
         registry.register("python", PythonPlugin(parts.programs))
@@ -130,12 +128,24 @@ def _register_programs(registry: SkillRegistry, settings: BuiltinSettings, parts
         registry.register("skill_folders", SkillFoldersPlugin(found, parts.programs, workspace=place))
 
 
+def _register_snippets(registry: SkillRegistry, settings: BuiltinSettings, parts: BuiltinParts) -> None:
+    wanted = {"code_mode": settings.code_mode, "python": settings.python == "snippets"}
+    for plugin in [name for name, is_wanted in wanted.items() if is_wanted]:
+        if parts.snippets is None:
+            raise PluginRefusedError(plugin, "snippets need an interpreter: pass BuiltinParts(snippets=...)")
+        if plugin == "code_mode":
+            registry.register(plugin, CodeModePlugin(parts.snippets, registry))
+        else:
+            registry.register(plugin, SnippetsPlugin(parts.snippets))
+
+
 __all__ = [
     "AskPersonPlugin",
     "BuiltinParts",
     "BuiltinSettings",
     "CalculatorPlugin",
     "ClockPlugin",
+    "CodeModePlugin",
     "FetchPlugin",
     "FilesPlugin",
     "HttpApiAuth",

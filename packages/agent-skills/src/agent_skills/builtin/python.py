@@ -6,7 +6,7 @@ import msgspec
 
 from agent_skills.errors import SkillError
 from agent_skills.hookspecs import Register, hookimpl
-from agent_skills.isolation.monty import MontyInterpreter
+from agent_skills.isolation.monty import MontyInterpreter, Snippet
 from agent_skills.programs.sandboxed import Programs
 from agent_skills.skill import skill
 
@@ -39,14 +39,18 @@ class SnippetsPlugin:
         Args:
             code: The snippet.
         """
-        snippet = await self._interpreter.run(code)
-        if snippet.value is None:
-            return snippet.output or "[it ended well and said nothing]"
-        try:
-            value = msgspec.json.encode(snippet.value).decode()
-        except (TypeError, ValueError, RecursionError):
-            value = repr(snippet.value)
-        return f"{snippet.output}{value}"
+        return told(await self._interpreter.run(code))
+
+
+def told(snippet: Snippet) -> str:
+    """What a snippet printed and came to, for a model."""
+    if snippet.value is None:
+        return snippet.output or "[it ended well and said nothing]"
+    try:
+        value = msgspec.json.encode(snippet.value).decode()
+    except (TypeError, ValueError, RecursionError):
+        value = repr(snippet.value)
+    return f"{snippet.output}{value}"
 
 
 class PythonPlugin:
