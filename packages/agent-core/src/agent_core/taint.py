@@ -61,10 +61,10 @@ class Provenance:
     """What a run has read, by who vouches for it."""
 
     def __init__(self, state: RunState) -> None:
-        self.said = _plain("\n".join((state.instructions, *_written_by_person(state))))
+        self.said: str = _plain("\n".join((state.instructions, *_written_by_person(state))))
         self.untrusted: list[Untrusted] = []
         self.own: list[OwnData] = []
-        self.labels = labels_seen(state)
+        self.labels: frozenset[Label] = labels_seen(state)
         self.secrets: list[tuple[str, str]] = []
         calls = _calls(state)
         for place, result in _results(state):
