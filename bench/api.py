@@ -26,11 +26,14 @@ from peers.api_server import DELTAS, STREAMED
 from peers.environments import Environments, NotMeasuredError, Peer, served
 
 AGNO = Peer("agent_os", "agno[os,sqlite]==3.1.10,uvloop==0.22.1,httptools==0.7.1")
+LITELLM = Peer("litellm_proxy", "litellm[proxy]==1.106.2,uvloop==0.22.1,httptools==0.7.1")
+UPSTREAM = str(Path(__file__).parent / "peers" / "upstream.py")
 SERVER = str(Path(__file__).parent / "peers" / "api_server.py")
 ROUNDS = 3
 CLIENTS, RUNS_EACH, ALONE = 8, 25, 60
 PINGS = 3_000
 STREAMS = 500
+CHATS = 200
 
 Server = Mapping[str, Any]
 Do = Callable[[Connection], Awaitable[None]]
@@ -83,6 +86,20 @@ async def pings(server: Server) -> dict[str, float]:
         return {"ping_us": (cpu_s(server["pid"]) - used) / PINGS * 1e6}
 
 
+async def chats(server: Server, model: str) -> dict[str, float]:
+    """Milliseconds of a chat with one client: the median."""
+    messages = [{"role": "user", "content": "What is the weather like in Lisbon today?"}]
+    body = json.dumps({"model": model, "messages": messages}).encode()
+    took = []
+    async with connect(server) as connection:
+        for _ in range(CHATS):
+            began = time.perf_counter()
+            told = await connection.ask("POST", "/v1/chat/completions", body)
+            took.append((time.perf_counter() - began) * 1e3)
+            assert b"It is sunny" in told
+    return {"chat_ms": statistics.median(took)}
+
+
 async def streams(server: Server) -> dict[str, float]:
     """CPU microseconds of a delta on its way to one of many clients, and how many clients missed any."""
     paths = ["/stream"] * STREAMS
@@ -130,12 +147,16 @@ class Rounds:
             self.values[figure][name] = better(value, self.values[figure].get(name, value))
 
 
-def figures(values: Mapping[str, Mapping[str, float]], agno: str) -> list[Figure]:
+def figures(values: Mapping[str, Mapping[str, float]], missing: Mapping[str, str]) -> list[Figure]:
     def peer(figure: str) -> dict[str, object]:
-        return {"Agno AgentOS": round(values[figure]["agno"], 2) if "agno" in values[figure] else agno}
+        found = values[figure]
+        return {"Agno AgentOS": round(found["agno"], 2) if "agno" in found else missing["agno"]}
 
     ratio = values["runs_s"]["ours"] / values["runs_s"].get("agno", float("nan"))
     gate = values["ping_us"]["ours"] - values["ping_us"]["bare"]
+    chat = values["chat_ms"]
+    added, litellm = chat["ours"] - chat["upstream"], chat.get("litellm", float("nan")) - chat["upstream"]
+    beside = {"LiteLLM's proxy": missing.get("litellm", round(litellm, 2))}
     raw = {"raw Litestar Stream": round(values["chunk_us"]["bare"], 1)}
     return [
         Figure("api.durable_runs", values["runs_s"]["ours"], "runs/s", "", peer("runs_s")),
@@ -147,33 +168,45 @@ def figures(values: Mapping[str, Mapping[str, float]], agno: str) -> list[Figure
         ),
         Figure("api.chunk_cpu", values["chunk_us"]["ours"], "us", "<= 30", raw),
         Figure(f"api.failed_of_{STREAMS}_streams", values["failed"]["ours"], "streams", "0"),
+        Figure("api.pass_through_added_p50", added, "ms", "< 1", beside),
+        Figure("api.litellm_to_pass_through", litellm / added, "ratio", ">= 5"),
         Figure("api.resident_after_load", values["resident_mb"]["ours"], "MB", "<= 120", peer("resident_mb")),
     ]
 
 
 def main() -> None:
-    rounds, agno = Rounds(), ""
+    rounds, missing = Rounds(), dict[str, str]()
     with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
         peers = stack.enter_context(Environments())
-        ours, bare = (
-            stack.enter_context(served([sys.executable, "-P", SERVER, mode], os.environ, folder))
-            for mode in ("daemon", "bare")
-        )
-        servers: dict[str, tuple[Server, Do]] = {"ours": (ours, our_run)}
-        try:
-            servers["agno"] = (stack.enter_context(peers.serving(AGNO)), their_run)
-        except NotMeasuredError as error:
-            agno = f"not measured: {error}"
+
+        def serving(*command: str) -> Server:
+            return stack.enter_context(served([sys.executable, "-P", *command], os.environ, folder))
+
+        def beside(name: str, peer: Peer, *arguments: str) -> dict[str, Server]:
+            try:
+                return {name: stack.enter_context(peers.serving(peer, *arguments))}
+            except NotMeasuredError as error:
+                missing[name] = f"not measured: {error}"
+                return {}
+
+        ours, bare, upstream = serving(SERVER, "daemon"), serving(SERVER, "bare"), serving(UPSTREAM)
+        run = {"ours": (ours, our_run)}
+        run |= {name: (one, their_run) for name, one in beside("agno", AGNO).items()}
+        provider = f"http://{upstream['address']}/v1"
+        chat = {"upstream": (upstream, "m"), "ours": (serving(SERVER, provider), "openai:m")}
+        chat |= {name: (one, "m") for name, one in beside("litellm", LITELLM, provider).items()}
         for _ in range(ROUNDS):
-            for name, (server, run) in servers.items():
-                rounds.add(name, asyncio.run(runs(server, run)))
+            for name, (server, do) in run.items():
+                rounds.add(name, asyncio.run(runs(server, do)))
             for name, server in (("bare", bare), ("ours", ours)):
                 rounds.add(name, asyncio.run(pings(server)))
-        for name, (server, _) in servers.items():
+            for name, (server, model) in chat.items():
+                rounds.add(name, asyncio.run(chats(server, model)))
+        for name, (server, _) in run.items():
             rounds.add(name, {"resident_mb": resident_mb(server["pid"])})
         for name, server in (("bare", bare), ("ours", ours)):
             rounds.add(name, asyncio.run(streams(server)))
-    print_figures(figures(rounds.values, agno))
+    print_figures(figures(rounds.values, missing))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Our daemon over a scripted model, or bare Litestar beside it: `python -P api_server.py daemon|bare`.
+"""Our daemon over a scripted model or over a provider, or bare Litestar beside it: `python -P api_server.py daemon|bare|BASE_URL`.
 
 It prints one JSON object with its pid, address and key, then serves until it is killed. At SIGUSR1 every stream that waits
 goes on: see `DELTAS` and `PAUSE_S`.
@@ -24,7 +24,7 @@ from litestar.response import Stream
 from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
 from agent_api.app import create_app
-from agent_api.composition import Machine
+from agent_api.composition import Machine, connect_model
 from agent_api.daemon import open_daemon
 from agent_api.settings import Settings
 from agent_api.supervisor import Supervisor
@@ -121,12 +121,19 @@ async def serve(app: object, key: str) -> None:
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
-async def serve_daemon(folder: str) -> None:
+async def serve_daemon(folder: str, base_url: str = "") -> None:
     (Path(folder) / "workspace").mkdir()
     settings = Settings(
-        data_dir=f"{folder}/data", workspace=f"{folder}/workspace", plugins=False, max_runs=1_000
+        data_dir=f"{folder}/data",
+        workspace=f"{folder}/workspace",
+        plugins=False,
+        max_runs=1_000,
+        model="openai:m",
+        base_url=base_url,
+        api_key="k",
     )
-    machine = Machine(settings=settings, model=PacedModel(Starts()), levels=await probe())
+    model = connect_model(settings) if base_url else PacedModel(Starts())
+    machine = Machine(settings=settings, model=model, levels=await probe())
     async with open_daemon(machine) as daemon:
         gate = create_app(daemon)
         gate._app.register(ping)  # noqa: SLF001  # what a route costs that does nothing itself
@@ -138,7 +145,7 @@ async def main() -> None:
         await serve(bare(), "")
         return
     with tempfile.TemporaryDirectory() as folder:
-        await serve_daemon(folder)
+        await serve_daemon(folder, "" if sys.argv[1] == "daemon" else sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.types import Scope
+from litestar.types import Middleware, Scope
 
 from agent_api import __version__
 from agent_api.a2a.card import PATH as CARD_PATH
@@ -92,7 +92,7 @@ def create_app(daemon: Daemon) -> Gate:
     open_paths = OPEN_PATHS | {CARD_PATH} if is_public else OPEN_PATHS
     application = Litestar(
         route_handlers=[*ROUTES, card_route(is_public=is_public)],
-        guards=[may],
+        middleware=[cast("Middleware", may)],
         dependencies=_dependencies(daemon),
         exception_handlers={AgentError: _agent_problem, HTTPException: _http_problem, Exception: _fault},
         request_max_body_size=MAX_BODY_BYTES,

@@ -1,19 +1,16 @@
 """The gate in front of every route: a valid key, its scope for this route, its limits; and a line in the audit log.
 
 It is the outermost layer, so nothing of the application runs for somebody without a key. A route names its scope in
-`opt["scope"]`; the guard refuses one that names none, so a route that was forgotten is closed, not open.
+`opt["scope"]`; `may` refuses one that names none, so a route that was forgotten is closed, not open.
 """
 
 import logging
 import re
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 import structlog
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 
 from agent_api.access.asgi import Application, Message, Receive, Scope, Send
 from agent_api.access.audit import AuditLog, Entry
@@ -82,8 +79,8 @@ class Gate:
             await self._app(scope, receive, send)
             return
         request_id = _given_id(scope) or self._ids.new("request")
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            await self._let_in(scope, receive, send, request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # for this task: a request has its own
+        await self._let_in(scope, receive, send, request_id)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         now = time.time()
@@ -177,17 +174,19 @@ async def _refuse(send: Send, scope: Scope, error: ApiError, request_id: str) ->
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def may(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """The guard of every route. It is async because the framework would send any other to a thread.
+def may(app: Application) -> Application:
+    """The middleware of every route: behind it is who holds the scope that the route names. One that names none is closed.
 
-    Raises:
-        ScopeMissingError: the key lacks the scope that the route names, or the route names none.
+    It is no guard of the framework's, which copies the whole route for each request that it guards.
     """
-    needed = handler.opt.get("scope")
-    if needed == NO_KEY:
-        return
-    principal: object = dict(connection.scope).get("principal")
-    if not isinstance(principal, Principal):
-        raise KeyRefusedError
-    if needed != ANY_KEY and (needed is None or needed not in principal.key.scopes):
-        raise ScopeMissingError(str(needed))
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        needed, principal = scope["route_handler"].opt.get("scope"), scope.get("principal")
+        if needed != NO_KEY:
+            if not isinstance(principal, Principal):
+                raise KeyRefusedError
+            if needed != ANY_KEY and (needed is None or needed not in principal.key.scopes):
+                raise ScopeMissingError(str(needed))
+        await app(scope, receive, send)
+
+    return checked
