@@ -12,7 +12,7 @@ from agent_core import events as ev
 from agent_core.codec import SCHEMA_VERSION, decode, encode
 from agent_core.errors import CodecError
 from agent_core.limits import Limits, Spent
-from agent_core.messages import FinishReason, Message, Reasoning, Text, Usage
+from agent_core.messages import File, FinishReason, Image, Message, Opaque, Reasoning, Text, Usage
 from agent_core.tools import FieldLabel, Label, ToolCall, ToolResult
 
 # A tag, once released, is never changed or reused: this list only grows.
@@ -66,15 +66,24 @@ usages = st.builds(
     reasoning_tokens=counts,
     cost_usd=st.none() | st.floats(0, 1e6),
 )
+attachments = st.lists(
+    st.builds(Image, data=st.binary(max_size=9), media_type=texts)
+    | st.builds(File, url=texts, name=texts)
+    | st.builds(Opaque, origin=texts, item=json_objects),
+    max_size=2,
+).map(tuple)
 results = st.builds(
     ToolResult,
+    attachments=attachments,
     tool_call_id=texts,
     content=texts,
     error=texts,
     retryable=st.booleans(),
     labels=st.lists(st.sampled_from(Label), max_size=2).map(tuple),
 )
-calls = st.builds(ToolCall, tool_call_id=texts, name=texts, arguments=json_objects, malformed=texts)
+calls = st.builds(
+    ToolCall, tool_call_id=texts, name=texts, arguments=json_objects, malformed=texts, namespace=texts
+)
 parts = st.builds(Text, text=texts) | st.builds(Reasoning, text=texts, signature=texts) | calls | results
 messages = st.builds(
     Message,
@@ -92,6 +101,7 @@ FIELDS = {
     "spent": st.none() | st.builds(Spent, turns=counts, tool_calls=counts, usage=usages),
     "retryable": st.booleans(),
     "labels": st.lists(st.sampled_from(Label), max_size=2).map(tuple),
+    "attachments": attachments,
     "messages": st.lists(messages, max_size=2).map(tuple),
     "usage": usages,
     "finish_reason": st.sampled_from(FinishReason),
@@ -107,6 +117,11 @@ any_event = st.one_of(
     st.builds(event_type, **{name: FIELDS.get(name, texts) for name in event_type.__struct_fields__})
     for event_type in get_args(ev.Event)
 )
+
+
+@given(results)
+def test_a_result_is_the_same_after_it_was_recorded(result):
+    assert decode(encode(ev.tool_back(result, at=1.0))).result == result
 
 
 @settings(max_examples=400, deadline=None)

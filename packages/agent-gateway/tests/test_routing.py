@@ -167,6 +167,7 @@ def test_an_estimate_counts_every_part() -> None:
         ToolResult(tool_call_id="c", content="x" * 300),
         call,
         Image(data=b"x"),
+        ToolResult(tool_call_id="c", content="a map", attachments=(Image(data=b"x"),)),
         File(data=b"x" * 100_000),
         Opaque(origin="o", item={"a": "x" * 300}),
     )

@@ -44,6 +44,9 @@ def test_text_that_no_encoding_holds_counts_too() -> None:
 
 def test_a_picture_counts_by_what_it_shows_and_not_by_its_bytes() -> None:
     small, large = (Message(role="user", parts=(Image(data=bytes(size)),)) for size in (10, 1_000_000))
+    shown = ToolResult(tool_call_id="c", content="", attachments=large.parts)
+    returned = estimate_tokens(Message(role="tool", parts=(shown,)))
+    assert estimate_tokens(small) < returned < estimate_tokens(small) + 50
     assert 1_000 < estimate_tokens(small) == estimate_tokens(large) < 2_000
     pages = Message(role="user", parts=(File(data=bytes(300_000)),))
     assert estimate_tokens(large) < estimate_tokens(pages) < 20_000

@@ -14,6 +14,7 @@ import msgspec
 
 from agent_core.json_types import JsonObject
 from agent_core.limits import Limits, Spent
+from agent_core.media import Attachment
 from agent_core.messages import FinishReason, Message, Part, Usage
 from agent_core.tools import FieldLabel, Label, ToolCall, ToolResult
 
@@ -137,6 +138,7 @@ class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
     retryable: bool = False
     labels: tuple[Label, ...] = ()
     fields: Mapping[str, FieldLabel] = {}
+    attachments: tuple[Attachment, ...] = ()
     spent: Spent | None = None
     """What the run spent that was delegated to, or the calls that it made from within; None: nothing of either."""
 
@@ -150,6 +152,7 @@ class ToolBack(RunEvent, frozen=True, kw_only=True, omit_defaults=True):
             retryable=self.retryable,
             labels=self.labels,
             fields=self.fields,
+            attachments=self.attachments,
         )
 
 
@@ -172,6 +175,7 @@ def tool_back(result: ToolResult, *, at: float, spent: Spent | None = None) -> T
         retryable=result.retryable,
         labels=result.labels,
         fields=result.fields,
+        attachments=result.attachments,
         spent=spent,
     )
 

@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from agent_core.json_types import JsonObject
+from agent_core.media import File as File  # noqa: PLC0414 (parts of messages, of which most people know)
+from agent_core.media import Image as Image  # noqa: PLC0414 (parts of messages, of which most people know)
+from agent_core.media import Opaque as Opaque  # noqa: PLC0414 (parts of messages, of which most people know)
 from agent_core.tools import ToolCall, ToolResult
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
@@ -59,42 +61,6 @@ class Reasoning(
     """The provider's own name of the thought; parts that share one belong together."""
     origin: str = ""
     """The wire format that the seal is of: others leave it out, a seal means nothing to them."""
-
-
-class Image(
-    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="image"
-):
-    """A picture, by exactly one of its bytes, its address and the provider's id of a file that it holds."""
-
-    data: bytes = b""
-    url: str = ""
-    file_id: str = ""
-    media_type: str = "image/png"
-    """Of `data`; servers that fetch a `url` look for themselves."""
-    detail: Literal["", "low", "high"] = ""
-    """How closely to look, where that can be said."""
-
-
-class File(
-    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="file"
-):
-    """A document, a sound or a film, by exactly one of its bytes, its address and the provider's id of it."""
-
-    data: bytes = b""
-    url: str = ""
-    file_id: str = ""
-    media_type: str = "application/pdf"
-    name: str = ""
-
-
-class Opaque(
-    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, tag_field="type", tag="opaque"
-):
-    """What only the provider understands, such as a search that it ran itself: sent back in its place, unchanged."""
-
-    origin: str
-    """The wire format that it is of; others leave it out."""
-    item: JsonObject
 
 
 Part: TypeAlias = Text | Reasoning | ToolCall | ToolResult | Image | File | Opaque

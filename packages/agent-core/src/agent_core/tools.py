@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from agent_core.json_types import JsonObject
+from agent_core.media import Attachment
 
 
 class Label(StrEnum):
@@ -112,6 +113,8 @@ class ToolCall(
     """The text of the arguments where it was not a JSON object; such a call is refused with that text."""
     signature: str = ""
     """The provider's seal of this call, to be sent back unchanged."""
+    namespace: str = ""
+    """The group that the provider found the tool in, where it searches tools by itself; sent back unchanged."""
 
 
 class ToolResult(
@@ -134,6 +137,8 @@ class ToolResult(
     labels: tuple[Label, ...] = ()
     fields: Mapping[str, FieldLabel] = {}
     """Those of the tool; see `ToolSpec`."""
+    attachments: tuple[Attachment, ...] = ()
+    """Pictures and files that came back beside the text, for models that look at them."""
 
     @property
     def is_error(self) -> bool:

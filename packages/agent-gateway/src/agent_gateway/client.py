@@ -15,7 +15,6 @@ from agent_core.chat import Choice, Completion, Delta, Grammar, ModelProfile, Mo
 from agent_core.errors import ModelError
 from agent_gateway.compat import COMPATIBLE, COMPATS, Compat, Traits
 from agent_gateway.dialects.dialect import Dialect, ReplyDecoder, Wiring
-from agent_gateway.dialects.openai_chat import NAME as OPENAI_CHAT
 from agent_gateway.dialects.openai_chat import OpenAIChat
 from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.errors import (
@@ -180,7 +179,7 @@ class HttpChatModel:
         """How the server wants `request`; the server is asked for its kind only where that makes a difference."""
         if self._compat is not None:
             return self._compat
-        if self._dialect.name != OPENAI_CHAT:
+        if self._dialect.name != OpenAIChat.name:
             return COMPATIBLE
         if not isinstance(request.constraint, Choice | Grammar) and request.repeat_penalty is None:
             return COMPATIBLE

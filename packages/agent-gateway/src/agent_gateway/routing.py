@@ -182,7 +182,7 @@ def _chars(part: Part) -> int:
         case Text() | Reasoning():
             return len(part.text)
         case ToolResult():
-            return len(part.content)
+            return len(part.content) + sum(_chars(one) for one in part.attachments)
         case ToolCall():
             return len(part.name) + len(_encoder.encode(part.arguments))
         case Image():

@@ -304,7 +304,3 @@ class TestReplies:
         with pytest.raises(kind) as raised:
             DIALECT.decoder(TARGET).feed(event)
         assert not isinstance(raised.value, RateLimitedError) or raised.value.retry_after_s == 34.0
-
-    def test_a_reply_that_breaks_off(self) -> None:
-        with pytest.raises(BrokenReplyError, match="broke off"):
-            decode(chunk({"text": "a"}))

@@ -31,7 +31,9 @@ from agent_core.messages import (
 )
 from agent_core.tools import ToolCall, ToolResult, ToolSpec
 from agent_gateway.compat import COMPATS, LLAMA_CPP, OPENAI, Thinking, Traits
-from agent_gateway.dialects.openai_chat import StreamDecoder, decode_reply, encode_request, wire_names
+from agent_gateway.dialects.chat_request import encode_request
+from agent_gateway.dialects.openai_chat import StreamDecoder, decode_reply
+from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.errors import ConstraintUnsupportedError, ProviderRefusedError, ProviderUnavailableError
 from agent_gateway.failures import Target
 

@@ -31,7 +31,6 @@ from agent_gateway.compat import Thinking, Traits
 from agent_gateway.dialects.dialect import Wiring
 from agent_gateway.dialects.openai_responses import OpenAIResponses
 from agent_gateway.errors import (
-    BrokenReplyError,
     ConstraintUnsupportedError,
     ProviderRefusedError,
     ProviderUnavailableError,
@@ -169,9 +168,6 @@ class TestRequests:
         body = encode(user("hi"), tools=(ADD,), **settings)
         assert {name: body.get(name) for name in expected} == expected
 
-    def test_a_model_that_takes_no_temperature_gets_none(self) -> None:
-        assert "temperature" not in encode(user("hi"), temperature=0.5, traits=Traits(sampling=False))
-
     def test_only_schemas_hold_its_output(self) -> None:
         with pytest.raises(ConstraintUnsupportedError):
             encode(user("hi"), constraint=Choice(values=("a",)))
@@ -308,6 +304,12 @@ class TestReplies:
         body = encode(user("hi"), Message(role="assistant", parts=(part,)))
         assert body["input"][1] == item
 
+    def test_a_tool_that_the_provider_found_is_called_by_its_group(self) -> None:
+        (call,) = decode(completed({**CALL, "namespace": "sums"}))[1].message.tool_calls
+        assert call == ToolCall(tool_call_id="c", name="math.add", arguments={"a": 1}, namespace="sums")
+        body = encode(user("hi"), Message(role="assistant", parts=(call,)), tools=(ADD,))
+        assert (body["input"][1]["name"], body["input"][1]["namespace"]) == ("math_add", "sums")
+
     @pytest.mark.parametrize(
         ("wire", "kind"),
         [
@@ -328,12 +330,3 @@ class TestReplies:
         with pytest.raises(kind) as raised:
             DIALECT.decoder(TARGET).feed(json.dumps(wire).encode())
         assert type(raised.value) is kind
-
-    def test_a_reply_that_breaks_off(self) -> None:
-        decoder = DIALECT.decoder(TARGET)
-        for one in STREAM:
-            decoder.feed(json.dumps(one).encode())
-        with pytest.raises(BrokenReplyError, match="broke off"):
-            decoder.finish()
-        with pytest.raises(BrokenReplyError, match="no event"):
-            decoder.feed(b"<html>")

@@ -7,6 +7,7 @@ import pytest
 
 from agent_core.chat import ModelProfile, ModelRequest
 from agent_core.messages import Image, Message, user
+from agent_core.tools import ToolResult
 from agent_gateway.engines.mistral_rs import MistralRsModel
 from agent_gateway.engines.vllm import VllmModel
 from agent_gateway.errors import MissingExtraError, ProviderRefusedError, WeightsError
@@ -44,6 +45,13 @@ async def test_missing_weights(engine: type[MistralRsModel | VllmModel], tmp_pat
     ("message", "words"),
     [
         (Message(role="user", parts=(Image(data=b"x"),)), "no pictures or files"),
+        (
+            Message(
+                role="tool",
+                parts=(ToolResult(tool_call_id="c", content="a map", attachments=(Image(data=b"x"),)),),
+            ),
+            "no pictures or files",
+        ),
         (user("caf\udcff"), "surrogates"),
     ],
 )

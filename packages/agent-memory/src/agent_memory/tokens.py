@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from agent_core.messages import File, Image, Message, Part, Reasoning, Text
+from agent_core.tools import ToolResult
 
 _MESSAGE_TOKENS = 8
 """For the role and the marks around a message; the chat templates in use take 3 to 7."""
@@ -46,6 +47,9 @@ def _of_part(part: Part, of_text: Callable[[str], int]) -> int:
         return _MEDIA_TOKENS + len(part.data) // _FILE_BYTES_A_TOKEN * isinstance(part, File)
     if isinstance(part, Text | Reasoning):
         return of_text(part.text)
+    if isinstance(part, ToolResult) and part.attachments:
+        bare = msgspec.structs.replace(part, attachments=())
+        return _of_part(bare, of_text) + sum(_of_part(one, of_text) for one in part.attachments)
     return of_text(msgspec.json.encode(part).decode())
 
 

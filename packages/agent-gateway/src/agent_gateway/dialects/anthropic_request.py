@@ -65,7 +65,9 @@ def encode_request(request: ModelRequest, wiring: Wiring) -> tuple[Block, dict[s
         body["output_config"] = {**(known if isinstance(known, dict) else {}), "format": shape}
     add_extra(body, request.extra)
     held = any(
-        isinstance(part, Image | File) and part.file_id for one in request.messages for part in one.parts
+        isinstance(part, Image | File) and part.file_id
+        for one in request.messages
+        for part in (*one.parts, *(also for result in one.tool_results for also in result.attachments))
     )
     return body, _FILES_BETA if held else {}
 
@@ -157,7 +159,7 @@ def _blocks(part: Part, names: Names) -> Iterator[Block]:
                 "input": arguments,
             }
         case ToolResult():
-            yield _result(part)
+            yield _result(part, names)
         case Image():
             yield {"type": "image", "source": _source(part)}
         case File():
@@ -173,8 +175,12 @@ def _thought(part: Reasoning) -> Block:
     return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
-def _result(part: ToolResult) -> Block:
-    block: Block = {"type": "tool_result", "tool_use_id": part.tool_call_id, "content": part.content}
+def _result(part: ToolResult, names: Names) -> Block:
+    content: str | list[Block] = part.content
+    attached = [block for one in part.attachments for block in _blocks(one, names)]
+    if attached:
+        content = [*_blocks(Text(text=part.content), names), *attached]
+    block: Block = {"type": "tool_result", "tool_use_id": part.tool_call_id, "content": content}
     if part.is_error:
         block["is_error"] = True
     return block

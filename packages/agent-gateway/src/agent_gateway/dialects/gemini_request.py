@@ -134,14 +134,20 @@ class _Contents:
             case ToolCall():
                 yield self._call(part)
             case ToolResult():
-                name = self._called.get(part.tool_call_id, "unknown")
-                response = {"error" if part.is_error else "output": part.content}
-                yield {"functionResponse": {"id": part.tool_call_id, "name": name, "response": response}}
+                yield from self._result(part)
             case Image() | File():
                 yield _media(part)
             case Opaque():
                 if part.origin == NAME:
                     yield dict(part.item)
+
+    def _result(self, result: ToolResult) -> Iterator[Block]:
+        """What is attached follows the result: only the newest models take it inside."""
+        name = self._called.get(result.tool_call_id, "unknown")
+        response = {"error" if result.is_error else "output": result.content}
+        yield {"functionResponse": {"id": result.tool_call_id, "name": name, "response": response}}
+        for one in result.attachments:
+            yield from self._blocks(one)
 
     def _call(self, call: ToolCall) -> Block:
         name = self._called[call.tool_call_id] = self._names.wire(call.name)

@@ -287,7 +287,9 @@ class ItemDecoder(ReplyDecoder):
             case "function_call":
                 name = str(item.get("name") or "")
                 tool_call_id = str(item.get("call_id") or item.get("id") or "") or self._new_id()
-                yield tool_call(tool_call_id, self._names.get(name, name), _text(item.get("arguments") or ""))
+                arguments = _text(item.get("arguments") or "")
+                group = str(item.get("namespace") or "")
+                yield tool_call(tool_call_id, self._names.get(name, name), arguments, namespace=group)
             case _:
                 yield Opaque(origin=NAME, item=item)
 

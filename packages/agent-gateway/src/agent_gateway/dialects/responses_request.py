@@ -10,7 +10,7 @@ import msgspec
 
 from agent_core.chat import JsonSchema, ModelRequest, NamedTool
 from agent_core.messages import File, Image, Message, Opaque, Part, Reasoning, Text
-from agent_core.tools import ToolCall
+from agent_core.tools import ToolCall, ToolResult
 from agent_gateway.compat import Thinking
 from agent_gateway.dialects.constraints import is_strict
 from agent_gateway.dialects.data_urls import data_url
@@ -86,7 +86,7 @@ def _tool_choice(request: ModelRequest, names: Names) -> object:
 def _items(message: Message, names: Names) -> Iterator[Item]:
     """The items of one message, in the order of its parts; texts and media side by side are one item."""
     for result in message.tool_results:
-        yield {"type": "function_call_output", "call_id": result.tool_call_id, "output": result.content}
+        yield {"type": "function_call_output", "call_id": result.tool_call_id, "output": _output(result)}
     if message.role == "assistant":
         yield from _said(message.parts, names)
         return
@@ -95,6 +95,16 @@ def _items(message: Message, names: Names) -> Iterator[Item]:
     if content:
         alone = len(content) == 1 and content[0]["type"] == "input_text"
         yield {"role": role, "content": content[0]["text"] if alone else content}
+
+
+def _output(result: ToolResult) -> str | list[Item]:
+    attached = [_input(one) for one in result.attachments if isinstance(one, Image | File)]
+    attached += [
+        dict(one.item) for one in result.attachments if isinstance(one, Opaque) and one.origin == NAME
+    ]
+    if not attached:
+        return result.content
+    return [*([_input(Text(text=result.content))] if result.content else []), *attached]
 
 
 def _said(parts: Sequence[Part], names: Names) -> Iterator[Item]:
@@ -122,12 +132,13 @@ def _answer(part: Part, names: Names) -> Iterator[Item]:
             yield {**said, "phase": part.phase} if part.phase else said
         case ToolCall():
             arguments = {"malformed": part.malformed} if part.malformed else part.arguments
-            yield {
+            call: Item = {
                 "type": "function_call",
                 "call_id": part.tool_call_id,
                 "name": names.wire(part.name),
                 "arguments": msgspec.json.encode(arguments).decode(),
             }
+            yield {**call, "namespace": part.namespace} if part.namespace else call
         case Opaque() if part.origin == NAME:
             yield dict(part.item)
         case _:

@@ -91,7 +91,9 @@ class ToolSlots:
         return None
 
 
-def tool_call(tool_call_id: str, name: str, arguments: str, *, signature: str = "") -> ToolCall:
+def tool_call(
+    tool_call_id: str, name: str, arguments: str, *, signature: str = "", namespace: str = ""
+) -> ToolCall:
     """A call with its arguments read; where they are no JSON object the text is kept in `malformed`."""
     value: dict[str, object] = {}
     malformed = ""
@@ -101,7 +103,12 @@ def tool_call(tool_call_id: str, name: str, arguments: str, *, signature: str = 
         except msgspec.DecodeError:
             malformed = arguments
     return ToolCall(
-        tool_call_id=tool_call_id, name=name, arguments=value, malformed=malformed, signature=signature
+        tool_call_id=tool_call_id,
+        name=name,
+        arguments=value,
+        malformed=malformed,
+        signature=signature,
+        namespace=namespace,
     )
 
 

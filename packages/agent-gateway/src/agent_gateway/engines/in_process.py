@@ -85,7 +85,8 @@ class InProcessModel(ABC, Generic[E]):
     def _refuse_what_is_no_text(self, request: ModelRequest, otherwise: str = "") -> None:
         """Raise `ProviderRefusedError` for pictures, files and text that is none; `otherwise` says what to do."""
         for message in request.messages:
-            if any(isinstance(part, Image | File) for part in message.parts):
+            attached = [one for result in message.tool_results for one in result.attachments]
+            if any(isinstance(part, Image | File) for part in (*message.parts, *attached)):
                 reason = f"in this process it reads text, no pictures or files{otherwise}"
                 raise ProviderRefusedError(self._target.where, reason)
             try:

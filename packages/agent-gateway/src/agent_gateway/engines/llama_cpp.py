@@ -22,7 +22,9 @@ import msgspec
 
 from agent_core.chat import Completion, Delta, ModelProfile, ModelRequest, TextDelta
 from agent_gateway.compat import LLAMA_CPP, Compat
-from agent_gateway.dialects.openai_chat import StreamDecoder, encode_request, wire_names
+from agent_gateway.dialects.chat_request import encode_request
+from agent_gateway.dialects.openai_chat import StreamDecoder
+from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.engines.decoding import Decodings
 from agent_gateway.engines.held_calls import held_request
 from agent_gateway.engines.in_process import InProcessModel

@@ -26,7 +26,7 @@ from agent_core.errors import ContextTooLongError
 from agent_core.messages import Usage
 from agent_core.tools import ToolCall
 from agent_gateway.compat import COMPATS
-from agent_gateway.dialects.openai_chat import encode_request
+from agent_gateway.dialects.chat_request import encode_request
 from agent_gateway.dialects.tool_names import wire_names
 from agent_gateway.engines.checkpoints import checkpoint_bytes
 from agent_gateway.engines.held_calls import held_request
