@@ -30,7 +30,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Names of the secrets that it is given, through a parameter annotated `Secrets`."""
     hosts: tuple[str, ...] = ()
     """Hosts that it talks to, such as `api.example.org` or `*.example.org`: held against what the operator grants before each
-    call. Nothing stops a skill outside a sandbox from reaching others; in a sandbox there is no network at all."""
+    call. Nothing stops a skill outside a sandbox from reaching others; a sandbox reaches those that are granted alone."""
     concurrency: int = 0
     """Calls of it that may run at once; further ones wait, and their deadline runs. 0: as many as the host allows."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from agent_skills.isolation.egress import Egress
 from agent_skills.isolation.sandbox import MEBIBYTE, Sandbox
 from agent_skills.needs import Level
 from agent_skills.skill import AnySkill
@@ -67,8 +68,6 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
         secrets = [name for name in needs.secrets if name not in grant.secrets]
         if secrets:
             return f"{skill.spec.name} wants the secret {secrets[0]!r}, which is not granted to the plugin {plugin!r}"
-        if needs.hosts and self.level(skill, plugin) >= Level.SANDBOX:
-            return f"{skill.spec.name} wants to reach {needs.hosts[0]!r}, and a sandbox has no network"
         hosts = [host for host in needs.hosts if not covers(grant.hosts, host)]
         if hosts:
             return f"{skill.spec.name} wants to reach {hosts[0]!r}, which is not granted to the plugin {plugin!r}"
@@ -81,6 +80,7 @@ class Grants(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             read=grant.read,
             write=grant.write,
             folder=grant.write[0] if grant.write else "",
+            egress=Egress(hosts=grant.hosts),
             programs=grant.programs,
             memory_bytes=grant.memory_bytes,
         )

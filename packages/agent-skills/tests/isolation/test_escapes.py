@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from agent_skills.errors import IsolationError, SkillTimeoutError, WorkerDiedError
+from agent_skills.isolation.egress import Egress
 from agent_skills.isolation.sandbox import MEBIBYTE, Sandbox
 
 SECRET = "AGENT_TEST_SECRET"
@@ -92,10 +93,19 @@ async def attempt(worker, name, bait):
     return answer["ok"]
 
 
-@pytest.mark.parametrize("programs", [False, True], ids=["alone", "with_programs"])
+ROOMS = {
+    "alone": Sandbox(processes=64),
+    "with_programs": Sandbox(processes=64, programs=True),
+    "with_hosts": Sandbox(processes=64, programs=True, egress=Egress(hosts=("*",))),
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
 @pytest.mark.parametrize("name", ATTEMPTS)
-async def test_no_attempt_gets_out_of_a_sandbox(start, bait, name, programs):
-    async with start(Sandbox(programs=programs, processes=64)) as worker:
+async def test_no_attempt_gets_out_of_a_sandbox(start, mechanism, bait, name, room):
+    if room == "with_hosts" and mechanism == "landlock":
+        pytest.skip("landlock is given no hosts")
+    async with start(ROOMS[room]) as worker:
         with contextlib.suppress(WorkerDiedError):  # it went too far, and was ended for it
             assert await attempt(worker, name, bait) == ""
 

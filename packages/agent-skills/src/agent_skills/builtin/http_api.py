@@ -20,7 +20,8 @@ from agent_skills.http import HttpRequest
 from agent_skills.secrets import Secrets, SecretSource
 from agent_skills.skill import AnySkill
 from agent_skills.web import openapi
-from agent_skills.web.guarded import GuardedWeb, Resolve, WebLimits, WebReply
+from agent_skills.web.guarded import GuardedWeb, WebLimits, WebReply
+from agent_skills.web.hosts import Resolve
 from agent_skills.web.openapi import Operation
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")

@@ -9,7 +9,8 @@ from agent_skills.secrets import SecretSource
 from agent_skills.skill import skill
 from agent_skills.web import engines
 from agent_skills.web.engines import Found, SearchSettings
-from agent_skills.web.guarded import GuardedWeb, Resolve, WebLimits
+from agent_skills.web.guarded import GuardedWeb, WebLimits
+from agent_skills.web.hosts import Resolve
 
 MAX_RESULTS = 20
 _MAX_TEXT_CHARS = 600

@@ -60,7 +60,11 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
         *("--cap-drop", "ALL", "--hostname", "sandbox"),
         *_identity(users),
         *_filesystem(sandbox, interpreter, imports.code),
-        *(part for name, value in ENVIRONMENT.items() for part in ("--setenv", name, value)),
+        *(
+            part
+            for name, value in {**ENVIRONMENT, **sandbox.egress.environment()}.items()
+            for part in ("--setenv", name, value)
+        ),
     ]
     command += [interpreter.executable, "-I", "-S", "-B", worker_program()]
     return Launch(
@@ -70,11 +74,12 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
             gid=UNPRIVILEGED if users else None,
             limits=sandbox.limits(),
         ),
-        filter=program(Allowed(forks=sandbox.programs, signals=True)),
+        filter=program(Allowed(forks=sandbox.programs, signals=True, loopback=bool(sandbox.egress.hosts))),
         path=imports.path,
         modules=imports.modules,
         folder=sandbox.folder or TEMPORARY,
         users=users,
+        egress=sandbox.egress,
         tells_pid=True,
         parent_is_host=False,
     )

@@ -47,6 +47,7 @@ def describe(home: Home, timeout_s: float = LOADING_TIMEOUT_S) -> PluginManifest
                 "path": launch.path,
                 "modules": {},
                 "folder": "",
+                "listen": 0,
             }
             question = {"plugin": home.plugin, "target": home.target}
             ours.sendall(b"".join(json.dumps(one).encode() + b"\n" for one in (order, question)))

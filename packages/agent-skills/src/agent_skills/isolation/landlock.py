@@ -10,6 +10,7 @@ import os
 import tempfile
 from functools import cache
 
+from agent_skills.errors import IsolationError
 from agent_skills.isolation.bubblewrap import ETC
 from agent_skills.isolation.launching import INSIDE, Confinement, Launch, worker_program
 from agent_skills.isolation.sandbox import Imports, Interpreter, Sandbox
@@ -29,7 +30,15 @@ def abi() -> int:
 
 
 def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Launch:
-    """How to start a worker so."""
+    """How to start a worker so.
+
+    Raises:
+        IsolationError: it is to reach hosts. Its network would be that of the machine.
+    """
+    if sandbox.egress.hosts:
+        raise IsolationError(
+            "landlock cannot hold a sandbox to some hosts: install bubblewrap, or give it no hosts"
+        )
     uid = gid = None
     if os.geteuid() == 0:
         uid, gid = sandbox.outside()
@@ -55,7 +64,7 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
             gid=gid,
             limits=sandbox.limits(),
             landlock={"read": [*read, *_DEVICES], "write": [temporary, *sandbox.write, "/dev/null"]},
-            seccomp=program(Allowed(forks=sandbox.programs, signals=False)).hex(),
+            seccomp=program(Allowed(forks=sandbox.programs, signals=False, loopback=False)).hex(),
         ),
         path=imports.path,
         modules=imports.modules,

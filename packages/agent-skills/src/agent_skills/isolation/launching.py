@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent_skills.isolation.egress import Egress
+
 
 class UserMap(msgspec.Struct, frozen=True, kw_only=True):
     """Who the powerless user of a sandbox is outside of it. Only root may write such a map."""
@@ -48,6 +50,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     tells_pid: bool = False
     """The command is bubblewrap, which says the number of the process that it started."""
     parent_is_host: bool = True
+    egress: Egress = Egress()
+    """Where there are hosts, the worker listens in its own network, and hands its socket over."""
     temporary: str = ""
     """A folder that goes when the worker goes."""
 

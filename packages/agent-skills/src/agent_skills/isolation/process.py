@@ -12,14 +12,18 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from agent_skills.errors import IsolationError, SkillTimeoutError, WorkerDiedError
+from agent_skills.isolation.egress import PORT
 from agent_skills.isolation.failure import Failure
 from agent_skills.isolation.handshake import Handshake
 from agent_skills.isolation.launching import Launch
+
+if TYPE_CHECKING:
+    from agent_skills.isolation.egress_proxy import EgressProxy
 
 START_TIMEOUT_S = 20.0
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -49,6 +53,7 @@ class WorkerProcess:
         self._meeting: asyncio.Future[int] | None = None
         self._streams: Streams = (subprocess.DEVNULL,) * 3
         self._is_becoming = False
+        self._egress: EgressProxy | None = None
         self.is_alive = False
 
     @property
@@ -108,8 +113,11 @@ class WorkerProcess:
             "path": launch.path,
             "modules": launch.modules,
             "folder": launch.folder,
+            "listen": PORT if launch.egress.hosts else 0,
         }
         answer = await self._exchange(order)
+        if launch.egress.hosts and self._egress is None:
+            raise IsolationError(f"a worker for {self.name} has no way out, and hosts were given to it")
         if "ok" not in answer:
             raise IsolationError(
                 f"a worker for {self.name} could not give up its rights: {Failure.read(answer.get('error')).line}"
@@ -181,11 +189,15 @@ class WorkerProcess:
 
     def _on_readable(self) -> None:
         try:
-            data = self._socket.recv(_CHUNK)
+            data = self._receive()
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             data = b""
+        except IsolationError as error:
+            self._fail(error)
+            self.kill()
+            return
         if not data and self._is_becoming:
             self._loop.remove_reader(self._socket.fileno())
             self._take(b'{"ok":null}')  # the program has taken its place
@@ -204,6 +216,17 @@ class WorkerProcess:
             line, searched = bytes(self._buffer[:end]), 0
             del self._buffer[: end + 1]
             self._take(line)
+
+    def _receive(self) -> bytes:
+        if self._egress or not self._launch.egress.hosts:
+            return self._socket.recv(_CHUNK)
+        # Nothing but our own code has run in there so far.
+        data, descriptors, _, _ = socket.recv_fds(self._socket, _CHUNK, 1)
+        for descriptor in descriptors:
+            from agent_skills.isolation.egress_proxy import EgressProxy  # noqa: PLC0415 - only who is given hosts
+
+            self._egress = EgressProxy(socket.socket(fileno=descriptor), self._launch.egress)
+        return data
 
     def _take(self, line: bytes) -> None:
         try:
@@ -254,6 +277,8 @@ class WorkerProcess:
         self._fail(WorkerDiedError(self.name, "it was ended"))
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
+        if self._egress:
+            self._egress.close()
         if self._meeting is None or self._meeting.done():
             self._signal()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent_skills.errors import IsolationError
+from agent_skills.isolation.egress import Egress
 from agent_skills.isolation.launching import Launch, inherited_environment, worker_program
 
 MEBIBYTE = 1024 * 1024
@@ -30,7 +31,9 @@ class Sandbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     folder: str = ""
     """Where the worker stands; empty: its private temporary folder."""
     programs: bool = False
-    """It may start programs and processes (a shell); else it is one process, with threads. There is no network."""
+    """It may start programs and processes (a shell); else it is one process, with threads."""
+    egress: Egress = Egress()
+    """The hosts that it may reach, through a proxy; there is no other network. Only bubblewrap can hold it to that."""
     memory_bytes: int = 512 * MEBIBYTE
     """Address space of each process; 0: no limit."""
     data_bytes: int = 0

@@ -35,7 +35,7 @@ LEAVING = {"setsid": 112, "setpgid": 109}
 _CLONE, _CLONE3, _SOCKETPAIR, _PRLIMIT64, _IOCTL = 56, 435, 53, 302, 16
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_THREAD = 0x00010000
-_SOCK_STREAM = 1
+_SOCK_STREAM, _TCP, _INET, _INET6 = 1, 6, 2, 10
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: they type into the terminal of somebody else
 
 _LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x35, 0x06
@@ -51,12 +51,15 @@ class Allowed(NamedTuple):
     """It may start processes. It may always become another program: that one is held by the same filter."""
     signals: bool
     """It may send signals, and leave its process group, by which it is killed: only in a process namespace of its own."""
+    loopback: bool
+    """It may speak TCP: only in a network namespace of its own, where there is nobody else."""
 
 
 def program(allowed: Allowed) -> bytes:
     """The filter as the kernel reads it: 8 bytes an instruction."""
-    denied = ALWAYS_DENIED | NETWORK
+    denied = dict(ALWAYS_DENIED)
     for is_allowed, calls in (
+        (allowed.loopback, NETWORK),
         (allowed.forks, FORKS),
         (allowed.signals, SIGNALS | LEAVING),
     ):
@@ -85,6 +88,11 @@ def _by_argument(allowed: Allowed) -> list[bytes]:
     # One of a pair of datagram sockets could send to any address: pairs of streams alone.
     kind = (_AND, 0, 0, 0xF)
     code += _when(_SOCKETPAIR, 1, kind, (_JUMP_EQUAL, 1, 0, _SOCK_STREAM), refuse, accept)
+    if allowed.loopback:  # TCP over IP alone: a socket of another family may lead out of any namespace
+        is_tcp = ((_LOAD, 0, 0, _ARGUMENTS + 16), (_JUMP_EQUAL, 2, 0, 0), (_JUMP_EQUAL, 1, 0, _TCP), refuse)
+        is_ip = ((_LOAD, 0, 0, _ARGUMENTS), (_JUMP_EQUAL, 2, 0, _INET), (_JUMP_EQUAL, 1, 0, _INET6), refuse)
+        is_stream = (kind, (_JUMP_EQUAL, 1, 0, _SOCK_STREAM), refuse)
+        code += _when(NETWORK["socket"], 1, *is_stream, *is_tcp, *is_ip, accept)
     return code
 
 

@@ -5,12 +5,9 @@ No proxies of the environment, no cookies, no credentials but those that are giv
 once decompressed), on time and on hops hold whatever a server does.
 """
 
-import ipaddress
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from socket import SOCK_STREAM
-from typing import TypeAlias
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Iterator, Mapping
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import anyio
 import anyio.lowlevel
@@ -18,10 +15,7 @@ import msgspec
 
 from agent_skills.errors import SkillFailedError
 from agent_skills.http import HttpClient, HttpFailedError, HttpReply, HttpRequest
-from agent_skills.web.addresses import Network, is_address, is_inside, plain_host, why_not_public
-
-Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
-"""All IP addresses of a host."""
+from agent_skills.web.hosts import HostGuard, HostRefusedError, HostUnknownError, Resolve
 
 MAX_URL_CHARS = 4_000
 _DROPPED = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
@@ -82,8 +76,12 @@ class GuardedWeb:
             ValueError: one of the networks is none.
         """
         self.limits = limits or WebLimits()
-        self._networks: tuple[Network, ...] = tuple(ipaddress.ip_network(one) for one in self.limits.networks)
-        self._resolve = resolve or system_addresses
+        self._guard = HostGuard(
+            hosts=self.limits.hosts,
+            networks=self.limits.networks,
+            ports=self.limits.ports,
+            resolve=resolve,
+        )
         self._client = HttpClient(read_timeout_s=self.limits.timeout_s, keep_alive=False)
 
     async def send(self, request: HttpRequest) -> WebReply:
@@ -136,34 +134,21 @@ class GuardedWeb:
         if "@" in parts.netloc:
             raise WebRefusedError(url, "an address must not hold a user or a password")
         try:
-            host = plain_host(parts.hostname or "")
-        except ValueError as error:
+            host = self._guard.check(parts.hostname or "", _port(parts))
+        except HostRefusedError as error:
             raise WebRefusedError(url, str(error)) from None
-        if (port or (443 if parts.scheme == "https" else 80)) not in self.limits.ports:
-            raise WebRefusedError(url, f"only the ports {', '.join(map(str, self.limits.ports))} are asked")
-        if not self._networks and is_inside(host):
-            raise WebRefusedError(url, f"{host} leads inside")
-        if self.limits.hosts and not any(_is_of(host, pattern) for pattern in self.limits.hosts):
-            raise WebRefusedError(url, f"only these hosts are asked: {', '.join(self.limits.hosts)}")
         netloc = f"[{host}]" if ":" in host else host
         return parts._replace(netloc=netloc if port is None else f"{netloc}:{port}", fragment="").geturl()
 
     async def _address(self, url: str) -> str:
         """The address to connect to; all that the name has must be allowed."""
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
-            addresses = [host] if is_address(host) else await self._resolve(host, port)
-        except OSError:
-            raise WebFailedError(url, f"there is no host {host}", code="not_found") from None
-        if not addresses:
-            raise WebFailedError(url, f"there is no host {host}", code="not_found")
-        for address in addresses:
-            why = why_not_public(address, self._networks)
-            if why:
-                raise WebRefusedError(url, f"{host} is {address}, which is not public ({why})")
-        return addresses[0]
+            return await self._guard.address(parts.hostname or "", _port(parts))
+        except HostRefusedError as error:
+            raise WebRefusedError(url, str(error)) from None
+        except HostUnknownError as error:
+            raise WebFailedError(url, str(error), code="not_found") from None
 
     async def _read(self, url: str, reply: HttpReply) -> bytes:
         encoding = reply.headers.get("content-encoding", "identity").strip().lower()
@@ -215,11 +200,5 @@ def _redirected(request: HttpRequest, status: int, location: str) -> HttpRequest
     return HttpRequest(method=method, url=url, headers=headers)
 
 
-def _is_of(host: str, pattern: str) -> bool:
-    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
-
-
-async def system_addresses(host: str, port: int) -> list[str]:
-    """What the system's resolver says."""
-    found = await anyio.getaddrinfo(host, port, type=SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+def _port(parts: SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,5 +1,6 @@
 """Servers that are processes run in a sandbox: what they reach in there, and what happens where there is none."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -12,6 +13,7 @@ import pytest
 from agent_core.ports import ToolContext
 from agent_core.tools import ToolCall
 from agent_skills import SkillError, SkillRegistry, SkillRunner
+from agent_skills.isolation.egress import Egress
 from agent_skills.isolation.levels import LevelReport, Levels, probe
 from agent_skills.isolation.sandbox import Interpreter
 from agent_skills.mcp.client.mounting import mounted
@@ -113,6 +115,26 @@ async def test_a_server_sees_its_program_its_folder_and_what_is_named(
             assert await attempt("os.getuid() != 0") == "True"
             assert await attempt("subprocess.check_output(['/bin/echo', 'hi'])") == "b'hi\\n'"
     assert (own / "mine").read_text() == "kept"
+
+
+async def test_a_server_reaches_the_hosts_that_are_named_and_no_other(levels, python, own, tmp_path):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nseen")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.9", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        # Loopback is opened for the test alone.
+        egress = Egress(hosts=("127.0.0.9",), networks=("127.0.0.0/8",), ports=(port,))
+        async with mount(trying(python, folder=own, egress=egress), levels, tmp_path) as attempt:
+            if levels.reports[0].mechanism == "landlock":
+                assert "landlock cannot hold a sandbox to some hosts" in attempt.mount.problem
+                return
+            assert await attempt(f"request.urlopen('http://127.0.0.9:{port}/').read()") == "b'seen'"
+            assert "403" in await attempt(f"request.urlopen('http://127.0.0.8:{port}/').read()")
+            assert "Error" in await attempt(f"connected('127.0.0.9', {port})")
 
 
 async def test_a_server_that_ends_leaves_nothing_and_is_started_again(levels, python, own, tmp_path):

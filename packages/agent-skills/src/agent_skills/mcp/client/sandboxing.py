@@ -1,7 +1,7 @@
 """Where the process of an MCP server runs: in a sandbox (level 2), unless its settings say by name that it does not.
 
-A server is somebody else's code that a model talks to. In its sandbox it has no network, reads its program and what is
-named, and writes to its own folder.
+A server is somebody else's code that a model talks to. In its sandbox it reaches the hosts that are named and no other,
+reads its program and what is named, and writes to its own folder.
 """
 
 import os
@@ -50,7 +50,8 @@ def confinement(settings: McpServerSettings, levels: Levels | None) -> str:
         return f"nowhere: {reason}"
     reads = ", ".join(settings.read) or "nothing but its program"
     writes = str(settings.folder or "nothing but a temporary folder")
-    return f"in a sandbox: no network; reads {reads}; writes to {writes}"
+    network = f"reaches {', '.join(settings.egress.hosts)} alone" if settings.egress.hosts else "no network"
+    return f"in a sandbox: {network}; reads {reads}; writes to {writes}"
 
 
 def start_of(settings: McpServerSettings, levels: Levels | None) -> Start:
@@ -85,6 +86,7 @@ def _prepared(
         write=(folder,) if folder else (),
         folder=folder,
         programs=True,
+        egress=settings.egress,
         memory_bytes=0,  # what runs JavaScript reserves a hundred times of what it uses
         data_bytes=settings.memory_bytes,
         temporary_bytes=TEMPORARY_BYTES,
@@ -96,6 +98,7 @@ def _prepared(
     environment: Mapping[str, str] = {
         **(launch.environment or bubblewrap.ENVIRONMENT),
         **({"HOME": folder} if folder else {}),
+        **settings.egress.environment(),
         **settings.environment,
     }
     return launch, [str(program), *settings.command[1:]], environment

@@ -9,6 +9,7 @@ import msgspec
 
 from agent_core.tools import ArgumentRole, FieldLabel, Label
 from agent_skills.errors import SkillError
+from agent_skills.isolation.egress import Egress
 from agent_skills.isolation.sandbox import MEBIBYTE
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -28,6 +29,8 @@ class McpServerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """`none`: its process has all the rights of this one. Else it runs at level 2, or not at all."""
     read: tuple[str, ...] = ()
     """Files and folders that it may read in its sandbox, besides its program, `/usr` and `folder`. Absolute paths."""
+    egress: Egress = Egress()
+    """The hosts that it may reach from its sandbox; none is the rule. Only bubblewrap can hold it to them."""
     memory_bytes: int = 2048 * MEBIBYTE
     """Of each of its processes in the sandbox."""
     url: str = ""
