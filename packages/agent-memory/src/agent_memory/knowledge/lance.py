@@ -20,6 +20,7 @@ from agent_core.ports import Embedder
 from agent_memory.embedders.static import StaticEmbedder
 from agent_memory.errors import KnowledgeVersionError, UnknownDomainError
 from agent_memory.knowledge import ingest, routing
+from agent_memory.knowledge.allocators import give_back
 from agent_memory.knowledge.domains import BUILT_IN, Domain
 from agent_memory.knowledge.embedding import check_embedder, embedded_again, unit_vectors
 from agent_memory.knowledge.filters import kinds, predicate
@@ -34,8 +35,7 @@ from agent_memory.manifest import ExportedDomain, Manifest, manifest_of, with_kn
 from agent_memory.table_files import Format
 
 _RERANKED = 40
-_NO_TIME = timedelta(milliseconds=5)
-"""What is older is not kept; LanceDB warns of none at all."""
+_NO_TIME = timedelta(milliseconds=5)  # what is older is not kept; LanceDB warns of none at all
 _READ_ONE_BY_ONE = 2_000
 """More rows than this outside of the indexes are worth an upkeep."""
 _PROFILED = 2_000
@@ -272,6 +272,7 @@ class LanceKnowledgeBase:
             return report
         if await shelf.table.unindexed() > _READ_ONE_BY_ONE:
             await self._writer(domain, shelf).put_in_order()
+        await asyncio.to_thread(give_back)
         return msgspec.structs.replace(report, version=await marked(shelf.table))
 
     # ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -319,9 +320,8 @@ class LanceKnowledgeBase:
         known = self._known(domain)
         if domain not in await self._tables.names():
             return 0
-        kept = self._shelves.pop(domain, None)
-        old = kept.table if kept is not None else await self._tables.open(domain)
-        self._writers.pop(domain, None)
+        self._let_go(domain)
+        old = await self._tables.open(domain)
         return await embedded_again(self._tables, old, known, self._embedder)
 
     # ── going elsewhere ──────────────────────────────────────────────────────────────────────────────────────────
@@ -329,8 +329,7 @@ class LanceKnowledgeBase:
     async def export_domains(
         self, folder: str | Path, *, form: Format = "jsonl"
     ) -> tuple[ExportedDomain, ...]:
-        """Write every domain that holds something into a folder: its passages and their vectors, as `export` does, but
-        for the manifest.
+        """As `export`, but for the manifest.
 
         Raises:
             UnknownDomainError: something is kept of a domain that this knowledge base was not opened with.
@@ -342,8 +341,7 @@ class LanceKnowledgeBase:
     async def export(self, folder: str | Path, *, form: Format = "jsonl") -> Manifest:
         """Write all passages with their vectors, and the settings of their domains, into a folder.
 
-        Raises:
-            As `export_domains`.
+        Raises: as `export_domains`.
         """
         manifest = with_knowledge(form, {}, await self.export_domains(folder, form=form))
         await asyncio.to_thread(write_manifest, Path(folder), manifest)
@@ -358,8 +356,7 @@ class LanceKnowledgeBase:
         """
         manifest = await asyncio.to_thread(manifest_of, Path(folder))
         for one in manifest.knowledge:  # an empty table makes room for another
-            self._shelves.pop(one.domain.name, None)
-            self._writers.pop(one.domain.name, None)
+            self._let_go(one.domain.name)
         return await restore_domains(self._tables, self.domains, Path(folder), manifest)
 
     # ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -371,6 +368,10 @@ class LanceKnowledgeBase:
 
     def _writer(self, domain: str, shelf: Shelf) -> BatchingWriter:
         return self._writers.setdefault(domain, BatchingWriter(shelf.table))
+
+    def _let_go(self, domain: str) -> None:
+        self._shelves.pop(domain, None)
+        self._writers.pop(domain, None)
 
     async def _shelf(self, domain: Domain, *, create: bool = False) -> Shelf | None:
         async with self._opening:
