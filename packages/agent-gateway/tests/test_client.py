@@ -12,6 +12,7 @@ from agent_core.messages import FinishReason, user
 from agent_core.ports import ChatModel
 from agent_core.testing.conformance.chat_model import LONG_REPLY_TOKENS, ChatModelConformance
 from agent_core.tools import ToolSpec
+from agent_gateway.catalog import connect
 from agent_gateway.client import HttpChatModel
 from agent_gateway.errors import (
     ConstraintUnsupportedError,
@@ -58,6 +59,17 @@ async def test_a_whole_reply(server: Any, make_script: Any, streaming: bool) -> 
     assert (delta, completion.message.text) == (TextDelta("hello"), "hello")
     assert ("stream" in server.requests[0]["body"]) == streaming
     assert "authorization" not in server.requests[0]["headers"]
+
+
+async def test_headers_of_the_callers_own(server: Any, make_script: Any) -> None:
+    reply = b'{"choices": [{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}]}'
+    server.say(make_script(reply, content_type="application/json"))
+    own = {"X-Title": "mine", "authorization": "Other scheme"}
+    async with connect("openai:m", base_url=server.base_url, api_key=KEY, headers=own) as model:
+        await ask(model)
+    sent = server.requests[0]["headers"]
+    assert (sent["x-title"], sent["authorization"]) == ("mine", "Other scheme")
+    assert sent["content-type"] == "application/json"
 
 
 async def test_keep_alives_and_no_done(server: Any, make_script: Any, make_sse: Any, make_delta: Any) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent_gateway.cache import ResponseCache
     from agent_gateway.catalog import KNOWN, connect
     from agent_gateway.client import HttpChatModel
+    from agent_gateway.completing import complete
     from agent_gateway.embeddings import RemoteEmbedder, connect_embedder
     from agent_gateway.engines.llama_cpp import LlamaCppModel
     from agent_gateway.engines.mistral_rs import MistralRsModel
@@ -38,6 +39,7 @@ else:
         "cache": ("ResponseCache",),
         "catalog": ("KNOWN", "connect"),
         "client": ("HttpChatModel",),
+        "completing": ("complete",),
         "embeddings": ("RemoteEmbedder", "connect_embedder"),
         "engines.llama_cpp": ("LlamaCppModel",),
         "engines.mistral_rs": ("MistralRsModel",),
@@ -93,6 +95,7 @@ __all__ = [
     "VllmModel",
     "VllmServerModel",
     "__version__",
+    "complete",
     "connect",
     "connect_embedder",
     "find_weights",

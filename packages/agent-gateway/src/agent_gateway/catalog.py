@@ -1,7 +1,7 @@
 """From a model's name to a model: `connect("anthropic:claude-sonnet-4-5")`, `connect("local")`."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import assert_never
@@ -37,6 +37,7 @@ def connect(
     transport: Transport | None = None,
     timeouts: Timeouts | None = None,
     streaming: bool = True,
+    headers: Mapping[str, str] | None = None,
     models_folder: Path | None = None,
     threads: int | None = None,
     slots: int = 1,
@@ -50,7 +51,8 @@ def connect(
     Of a model behind a provider: `api_key` is else looked for in the environment, by the name that the provider's own
     tools use; `api_key_setting` is what errors call the place of the key. `base_url` is the address of another server
     that speaks the same format, `dialect` the format where it is not the provider's usual one, and `server` what kind
-    of server it is (`compat.COMPATS`). `streaming=False` asks for whole replies.
+    of server it is (`compat.COMPATS`). `streaming=False` asks for whole replies. `headers` go with every
+    request, such as those that a proxy in between wants.
 
     Of a model in this process: `models_folder` holds the weights, `threads` are used to decode (None: all cores but
     one), `slots` requests are decoded at once, `on_progress` is told in words what a slow step does.
@@ -68,7 +70,9 @@ def connect(
     model = local_model(name, here, profiled=partial(_changed, changes=changes))
     if model is not None:
         return model
-    build = partial(HttpChatModel, transport=transport, timeouts=timeouts, streaming=streaming)
+    build = partial(
+        HttpChatModel, transport=transport, timeouts=timeouts, streaming=streaming, headers=headers
+    )
     asked = _Asked(base_url=base_url, dialect=dialect, server=server)
     return _remote(name, build, asked, changes, key=(api_key, api_key_setting))
 

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from base64 import b64encode
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -31,6 +31,7 @@ from agent_gateway.sse import SseSplitter
 from agent_gateway.transport import HttpCall, HttpReply, Timeouts, Transport, default_transport, drain
 
 _OK, _NOT_FOUND = 200, 404
+_FIXED_HEADERS = {"Content-Type": "application/json", "User-Agent": "agent-gateway"}
 _LONGEST_EVENT_BYTES = 8 * 1024 * 1024
 _LONGEST_ERROR_BYTES = 64 * 1024
 
@@ -53,13 +54,14 @@ class HttpChatModel:
         transport: Transport | None = None,
         timeouts: Timeouts | None = None,
         streaming: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """`name` is the provider's name of the model; `base_url` ends before the path of the format.
 
         `dialect` is the format, by default Chat Completions, which servers of all kinds speak. `api_key_setting` is
         what errors call the place of the key. `server` is a kind in `compat.COMPATS`; None: the server is asked when a
-        request first depends on it. `streaming=False` asks for whole replies. A `transport` that is given is closed
-        with the model.
+        request first depends on it. `streaming=False` asks for whole replies. `headers` go with every request, in the
+        place of ours of the same name. A `transport` that is given is closed with the model.
 
         Raises:
             UnknownServerError: `server` is no kind that is known.
@@ -80,13 +82,9 @@ class HttpChatModel:
             context_tokens=self._profile.context_tokens,
             secret=Secret(api_key or ""),
         )
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity" if streaming else "gzip, deflate",
-            "User-Agent": "agent-gateway",
-            **user,
-            **self._dialect.headers(api_key or ""),
-        }
+        ours = {**_FIXED_HEADERS, **user, **self._dialect.headers(api_key or "")}
+        ours["Accept-Encoding"] = "identity" if streaming else "gzip, deflate"
+        self._headers = _joined(ours, headers or {})
 
     def __repr__(self) -> str:
         return f"HttpChatModel({self._target.where!r})"
@@ -247,6 +245,12 @@ def _whole(body: bytes, decoder: ReplyDecoder, kind: str, where: str) -> list[De
         reason = f"it answered with {kind.partition(';')[0] or 'no content type'}; check the base URL"
         raise BrokenReplyError(where, reason)
     return decoder.take(body)
+
+
+def _joined(ours: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Headers of both, `given` in the place of ours of the same name."""
+    named = {name.lower() for name in given}
+    return {**{name: value for name, value in ours.items() if name.lower() not in named}, **given}
 
 
 def _split_user(url: str) -> tuple[str, dict[str, str]]:
