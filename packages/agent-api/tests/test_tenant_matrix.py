@@ -11,6 +11,7 @@ from agent_core.testing import answer, call
 OPEN = {("get", "/health")}
 DESCRIPTION = ("/schema", "/ready")
 """Answers every valid key, whatever its scopes."""
+HOOK = {"url": "https://127.0.0.1:9/x", "events": ["run.done"]}
 BODIES = {
     "/api/v1/runs": {"prompt": "hello"},
     "/api/v1/runs/{run_id}/cancel": {},
@@ -19,6 +20,13 @@ BODIES = {
     "/api/v1/keys": {},
     "/api/v1/knowledge": {"name": "plant", "documents": [{"source": "a.md", "text": "x"}]},
     "/api/v1/knowledge/search": {"query": "x"},
+    "/api/v1/sessions": {"name": "x"},
+    "/api/v1/sessions/{session_id}": {"name": "x"},
+    "/api/v1/webhooks": HOOK,
+    "/api/v1/webhooks/{webhook_id}": {"name": "x"},
+    "/api/v1/webhooks/{webhook_id}/rotate": {},
+    "/api/v1/schedules": {"cron": "@daily", "run": {"prompt": "x"}},
+    "/api/v1/schedules/{schedule_id}": {"name": "x"},
     "/api/v1/memory/search": {"query": "x"},
     "/api/v1/memory/forget": {"subject": "x"},
     "/v1/conversations/{conversation_id}": {"metadata": {}},
@@ -27,13 +35,23 @@ BODIES = {
 }
 
 
+NOTHING = "nothing_of_that_name"
+
+
+def without(text, names):
+    for name in names:
+        text = text.replace(name, "ID")
+    return text
+
+
 def bearer(text):
     return {"Authorization": f"Bearer {text}"} if text else {}
 
 
 async def test_no_route_lets_a_wrong_key_in(open_serving):
     script = [call("ask_person", {"question": "?"}, tool_call_id="q"), answer("x")]
-    async with open_serving(script, ask_person=True) as (client, daemon):
+    hooks = {"webhook_networks": "127.0.0.0/8", "webhook_ports": "9"}
+    async with open_serving(script, ask_person=True, **hooks) as (client, daemon):
         admin = bearer(daemon.first_key)
         document = (await client.get("/schema/openapi.json", headers=admin)).json()
         routes = [
@@ -43,7 +61,12 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
             if (method, path) not in OPEN
         ]
         assert len(routes) >= 15
-        theirs = (await client.post("/api/v1/runs", json={"prompt": "hello"}, headers=admin)).json()["run_id"]
+        begun = (await client.post("/api/v1/runs", json={"prompt": "hello"}, headers=admin)).json()
+        theirs = begun["run_id"]
+        hook = (await client.post("/api/v1/webhooks", json=HOOK, headers=admin)).json()["about"]["webhook_id"]
+        sent = (await client.post(f"/api/v1/webhooks/{hook}/test", headers=admin)).json()["message_id"]
+        timed = {"cron": "@daily", "run": {"prompt": "x"}}
+        schedule = (await client.post("/api/v1/schedules", json=timed, headers=admin)).json()["schedule_id"]
         with anyio.fail_after(20):
             while (await client.get(f"/api/v1/runs/{theirs}", headers=admin)).json()["status"] != "waiting":
                 await anyio.sleep(0.01)
@@ -58,11 +81,20 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
         other_scopes = [scope for scope in ALL if scope != "tenants:admin"]
         other_text = keys.create(now=0.0, tenant="other", scopes=other_scopes)[1]
 
-        async def ask(method, path, text, run_id, key_id):
-            ours = dict.fromkeys(
-                ("model", "response_id", "conversation_id", "item_id", "name", "ingest_id"), run_id
-            )
-            real = path.format(run_id=run_id, other_id=run_id, key_id=key_id, path="openapi.json", **ours)
+        there_are = {
+            "key_id": their_key,
+            "session_id": begun["session_id"],
+            "webhook_id": hook,
+            "message_id": sent,
+            "schedule_id": schedule,
+        }
+        there_are |= dict.fromkeys(
+            ("run_id", "other_id", "model", "response_id", "conversation_id", "item_id", "name", "ingest_id"),
+            theirs,
+        )
+
+        async def ask(method, path, text, ids):
+            real = path.format(**ids, path="openapi.json")
             assert "{" not in real, f"the matrix does not know what to put into {path}"
             return await client.request(
                 method,
@@ -79,8 +111,8 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
                 ("expired", expired_text, 401),
                 ("no scope", no_scope_text, 403),
             ):
-                there = await ask(method, path, text, theirs, their_key)
-                nowhere = await ask(method, path, text, "run_none", "nokey")
+                there = await ask(method, path, text, there_are)
+                nowhere = await ask(method, path, text, dict.fromkeys(there_are, NOTHING))
                 told = (
                     path.startswith(DESCRIPTION) and case == "no scope"
                 )  # what the API is like is no secret
@@ -89,23 +121,16 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
                     missed.append((case, method, path, there.status_code, nowhere.status_code))
             if "{" not in path or path.startswith(DESCRIPTION):
                 continue
-            there = await ask(method, path, other_text, theirs, their_key)
-            nowhere = await ask(method, path, other_text, "run_none", "nokey")
-            shapes = [
-                reply.text.replace(theirs, "ID")
-                .replace("run_none", "ID")
-                .replace(their_key, "KEY")
-                .replace("nokey", "KEY")
-                for reply in (there, nowhere)
-            ]
+            there = await ask(method, path, other_text, there_are)
+            nowhere = await ask(method, path, other_text, dict.fromkeys(there_are, NOTHING))
+            shapes = [without(reply.text, (*there_are.values(), NOTHING)) for reply in (there, nowhere)]
             if there.status_code != 404 or nowhere.status_code != 404 or shapes[0] != shapes[1]:
                 missed.append(("another tenant's", method, path, there.status_code, nowhere.status_code))
         assert missed == []
 
         lines = (await client.get("/api/v1/audit", headers=bearer(other_text))).json()["items"]
         assert {line["entry"]["tenant"] for line in lines} <= {"other"}
-        for path in ("/api/v1/runs", "/api/v1/usage", "/api/v1/keys"):
-            seen = (await client.get(path, headers=bearer(other_text))).text
-            assert theirs not in seen
-            assert their_key not in seen
+        for path in ("runs", "usage", "keys", "sessions", "webhooks", "schedules"):
+            seen = (await client.get(f"/api/v1/{path}", headers=bearer(other_text))).text
+            assert [one for one in set(there_are.values()) if one in seen] == []
         assert (await client.get(f"/api/v1/runs/{theirs}", headers=admin)).json() == before

@@ -18,6 +18,7 @@ from agent_api.daemon import Daemon
 from agent_api.description import Description
 from agent_api.mcp.endpoints import McpEndpoints
 from agent_api.openai.routes import openai_routes
+from agent_api.operations import Operations
 from agent_api.problems import Problem, problem, problem_of
 from agent_api.routes.a2a import a2a, card_route
 from agent_api.routes.events import events, socket
@@ -29,6 +30,9 @@ from agent_api.routes.mcp import mcp, mcp_end
 from agent_api.routes.memory import MemoryController
 from agent_api.routes.operations import metrics, ready
 from agent_api.routes.runs import RunsController
+from agent_api.routes.schedules import SchedulesController
+from agent_api.routes.sessions import SessionsController
+from agent_api.routes.webhooks import WebhooksController
 from agent_api.supervisor import Supervisor
 from agent_core.errors import AgentError
 
@@ -41,6 +45,9 @@ ROUTES = (
     openai_routes,
     health,
     RunsController,
+    SessionsController,
+    WebhooksController,
+    SchedulesController,
     events,
     socket,
     KeysController,
@@ -78,10 +85,16 @@ def _dependencies(daemon: Daemon) -> dict[str, Provide]:
     def provide_endpoints(supervisor: NamedDependency[Supervisor]) -> McpEndpoints:  # noqa: ARG001
         return endpoints
 
+    async def provide_operations(
+        daemon: NamedDependency[Daemon], principal: NamedDependency[Principal]
+    ) -> Operations:
+        return await daemon.tenants.operations(principal.tenant)
+
     return {
         "daemon": Provide(provide_daemon, sync_to_thread=False, use_cache=True),
         "principal": Provide(provide_principal, sync_to_thread=False),
         "supervisor": Provide(provide_supervisor),
+        "operations": Provide(provide_operations),
         "mcp_endpoints": Provide(provide_endpoints, sync_to_thread=False),
     }
 

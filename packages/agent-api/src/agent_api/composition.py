@@ -13,7 +13,7 @@ from agent_api.memory import Notes, open_memory
 from agent_api.settings import Settings
 from agent_core.chat import ToolMode
 from agent_core.errors import ModelError
-from agent_core.ports import ChatModel, Journal, Observer
+from agent_core.ports import ChatModel, Observer
 from agent_core.runner import Runner
 from agent_core.tools import ToolSpec
 from agent_gateway.catalog import connect
@@ -67,13 +67,15 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     data_path: Path
-    journal: Journal
+    journal: SqliteJournal
     model: ChatModel
     skills: Skills
     runner: Runner
     knowledge: KnowledgeBases
     memory: "TenantMemory | None" = None
     """What is kept beyond a session; None: the setting `long_term` is off."""
+    windows: SessionMemory | None = None
+    """The conversations that are held in memory."""
 
 
 def models_path(settings: Settings) -> Path:
@@ -208,8 +210,10 @@ def open_telemetry() -> Observer:
 
 
 @asynccontextmanager
-async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> AsyncGenerator[Agent]:
-    """Everything of one tenant, over files of its own in `data_path`.
+async def open_tenant(
+    machine: Machine, data_path: Path, workspace: str, *, observers: Sequence[Observer] = ()
+) -> AsyncGenerator[Agent]:
+    """Everything of one tenant, over files of its own in `data_path`; `observers` watch every run of it.
 
     Raises:
         AgentError: the workspace is no folder, or the journal cannot be opened.
@@ -236,7 +240,7 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
             journal=journal,
             snapshots=journal,
             planning=settings.planning,
-            observers=machine.observers,
+            observers=(*machine.observers, *observers),
             escalate=False,  # nobody may be there: a run that goes in circles ends with what it has
         )
         yield Agent(
@@ -248,6 +252,7 @@ async def open_tenant(machine: Machine, data_path: Path, workspace: str) -> Asyn
             runner=runner,
             knowledge=knowledge,
             memory=kept,
+            windows=session,
         )
 
 

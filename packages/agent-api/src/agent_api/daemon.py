@@ -14,6 +14,7 @@ from agent_api.access.keys import KeyStore
 from agent_api.access.spending import Meter, SpendingBook
 from agent_api.composition import Machine
 from agent_api.metrics import Metrics
+from agent_api.operations import Access
 from agent_api.settings import Settings
 from agent_api.tenants import Tenants
 
@@ -52,7 +53,9 @@ async def open_daemon(machine: Machine) -> AsyncGenerator[Daemon]:
         closing(Replies(folder)) as replies,
     ):
         metrics = Metrics()
-        tenants = Tenants(machine, observers=(Meter(book), metrics))
+        tenants = Tenants(
+            machine, Access(keys=keys, book=book, audit=audit), observers=(Meter(book), metrics)
+        )
         first_key = keys.create(now=time.time(), name="admin")[1] if keys.is_empty else ""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(audit.keep)

@@ -8,6 +8,8 @@ AgentError
     ├── RunBusyError            another process drives this run
     ├── TooManyRunsError        the daemon drives as many runs as it may
     ├── TooManyIngestsError     as many documents are being read for a tenant as may be
+    ├── TooManyKeptError        as many webhooks or schedules are kept for a tenant as may be
+    ├── SessionBusyError        a run of a session is not over, or it is being erased
     ├── KeyRefusedError         no API key, or none that opens anything
     ├── ScopeMissingError       the key is not allowed to do this
     ├── OriginRefusedError      a page of another site asked
@@ -69,6 +71,24 @@ class TooManyIngestsError(ApiError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} ingests are under way already; try again when one is over")
         self.limit = limit
+
+
+class TooManyKeptError(ApiError):
+    """As many of something are kept for a tenant as may be."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(
+            f"there are {limit} {what} already, and no more may be; remove one that is not needed"
+        )
+        self.limit = limit
+
+
+class SessionBusyError(ApiError):
+    """A session is in use: a run of it is not over, or it is being erased."""
+
+    def __init__(self, session_id: str, why: str) -> None:
+        super().__init__(f"session {session_id!r} {why}")
+        self.session_id = session_id
 
 
 class KeyRefusedError(ApiError):

@@ -16,8 +16,10 @@ from agent_api.errors import (
     RateLimitedError,
     RunBusyError,
     ScopeMissingError,
+    SessionBusyError,
     SettingsError,
     TooManyIngestsError,
+    TooManyKeptError,
     TooManyRunsError,
 )
 from agent_api.exit_codes import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_UNREACHABLE, EXIT_USAGE
@@ -33,6 +35,7 @@ from agent_core.errors import (
     ProtocolError,
     RunNotFoundError,
 )
+from agent_memory import MemoryUnavailableError
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -47,6 +50,9 @@ OUTCOMES: dict[type[AgentError], Outcome] = {
     RunNotFoundError: Outcome("run-not-found", HTTPStatus.NOT_FOUND, EXIT_NOT_FOUND),
     NotFoundError: Outcome("not-found", HTTPStatus.NOT_FOUND, EXIT_NOT_FOUND),
     InvalidRequestError: Outcome("invalid-request", HTTPStatus.BAD_REQUEST, EXIT_USAGE),
+    SessionBusyError: Outcome("session-busy", HTTPStatus.CONFLICT, EXIT_FAILED),
+    TooManyKeptError: Outcome("too-many-kept", HTTPStatus.CONFLICT, EXIT_FAILED),
+    MemoryUnavailableError: Outcome("memory-unavailable", HTTPStatus.INSUFFICIENT_STORAGE, EXIT_FAILED),
     RunBusyError: Outcome("run-busy", HTTPStatus.CONFLICT, EXIT_FAILED),
     TooManyIngestsError: Outcome("too-many-ingests", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_FAILED),
     TooManyRunsError: Outcome("too-many-runs", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_FAILED),

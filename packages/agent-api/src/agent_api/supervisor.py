@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from agent_api.broadcast import Broadcast
 from agent_api.composition import Agent
-from agent_api.errors import RunBusyError, TooManyRunsError
+from agent_api.errors import RunBusyError, SessionBusyError, TooManyRunsError
 from agent_api.ingests import Ingests
 from agent_api.ownership import is_owned, owning
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
@@ -86,6 +86,8 @@ class Supervisor:
         self._observers = observers
         self.broadcast = Broadcast()
         self.ingests = Ingests(agent.knowledge, tasks)
+        self.erasing: set[str] = set()
+        """Sessions in which nothing may begin at this moment."""
         self._tasks = tasks
         self._trouble: dict[str, str] = {}
 
@@ -94,10 +96,13 @@ class Supervisor:
 
         Raises:
             TooManyRunsError: as many runs as allowed are being driven.
+            SessionBusyError: its session is being erased.
             JournalUnavailableError: the storage failed; there is no such run.
         """
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
+        if new.session_id in self.erasing:
+            raise SessionBusyError(new.session_id, "is being erased; wait a moment")
         latest = _Latest()
         run_id = await self.agent.runner.start(
             new.prompt,

@@ -15,6 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from agent_api.access.keys import DEFAULT_TENANT, checked_tenant
 from agent_api.composition import Machine, open_tenant
 from agent_api.errors import SettingsError
+from agent_api.operations import Access, Desk, Operations, targets_of
 from agent_api.supervisor import Capacity, Supervisor
 from agent_core.errors import AgentError
 from agent_core.ports import Observer
@@ -34,10 +35,16 @@ class _Opening:
 class Tenants:
     """Opens tenants when they are first asked for, in a task of its own, which also closes them."""
 
-    def __init__(self, machine: Machine, observers: Sequence[Observer] = ()) -> None:
+    def __init__(self, machine: Machine, access: Access, observers: Sequence[Observer] = ()) -> None:
+        """Raises:
+        SettingsError: a setting of webhooks is wrong.
+        """
         self.machine = machine
+        self._access = access
+        self._targets = targets_of(machine.settings)
         self._observers = observers
         self._open: dict[str, Supervisor] = {}
+        self._operations: dict[str, Operations] = {}
         self._opening: dict[str, _Opening] = {}
         self.capacity = Capacity(machine.settings.max_runs)
         self.model_trouble = ""
@@ -81,6 +88,15 @@ class Tenants:
             raise opening.failure
         return self._open[tenant]
 
+    async def operations(self, tenant: str) -> Operations:
+        """The sessions, webhooks and schedules of a tenant.
+
+        Raises:
+            AgentError: the tenant's files cannot be opened.
+        """
+        await self.supervisor(tenant)
+        return self._operations[tenant]
+
     def shut_down(self) -> None:
         """The daemon is going: every stream ends, and its client comes back with the number it has."""
         for supervisor in self._open.values():
@@ -93,8 +109,12 @@ class Tenants:
 
     async def _enter(self, stack: AsyncExitStack, tasks: TaskGroup, tenant: str) -> None:
         data_path, workspace = self._places(tenant)
-        agent = await stack.enter_async_context(open_tenant(self.machine, data_path, str(workspace)))
+        desk = await Desk.open(stack, tenant, data_path, self._access, self._targets)
+        agent = await stack.enter_async_context(
+            open_tenant(self.machine, data_path, str(workspace), observers=(desk.watch,))
+        )
         supervisor = Supervisor(agent, tasks, capacity=self.capacity, observers=self._observers)
+        self._operations[tenant] = desk.begin(tasks, supervisor)
         self._open[tenant] = supervisor
         await supervisor.resume_unfinished()
 

@@ -5,6 +5,7 @@ stream, or a fault of ours, is not kept: it may be asked for again.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent_api.errors import IdempotencyError, SettingsError
+from agent_core.errors import JournalUnavailableError
 
 KEEP_S = 86_400.0
 MAX_NAME_CHARS = 255
@@ -54,6 +56,7 @@ class Replies:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA busy_timeout=5000")
+            self._connection.execute("PRAGMA secure_delete=ON")
             self._connection.execute(_SCHEMA)
         except sqlite3.Error as error:
             raise SettingsError(f"the replies in {path} cannot be opened: {error}") from error
@@ -93,6 +96,20 @@ class Replies:
             "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?, ?)",
             (key_id, name, _digest(path, body), now, msgspec.msgpack.encode(reply)),
         )
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Erase every reply in which one of these names stands, and what is left of it in the write-ahead log.
+
+        Raises:
+            JournalUnavailableError: the storage failed; ask again.
+        """
+        try:
+            self._connection.executemany(
+                "DELETE FROM replies WHERE instr(reply, CAST(? AS BLOB)) > 0", [(name,) for name in names]
+            )
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise JournalUnavailableError("the kept replies", str(error)) from error
 
 
 def _digest(path: str, body: bytes) -> bytes:

@@ -123,6 +123,23 @@ class ResponseStore:
             lambda db: db.execute("DELETE FROM responses WHERE response_id = ?", (response_id,)).rowcount > 0
         )
 
+    async def forget(self, conversation_id: str, run_ids: Sequence[str]) -> None:
+        """Erase a conversation and the responses of these runs: no byte of them stays in the file."""
+        if not self._path.exists():
+            return
+
+        def write(db: sqlite3.Connection) -> None:
+            for statement in (
+                "DELETE FROM responses WHERE conversation_id = ?",
+                "DELETE FROM items WHERE conversation_id = ?",
+                "DELETE FROM conversations WHERE conversation_id = ?",
+            ):
+                db.execute(statement, (conversation_id,))
+            db.executemany("DELETE FROM responses WHERE run_id = ?", [(run_id,) for run_id in run_ids])
+
+        await self._write(write)
+        await self._read("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def create(self, conversation: Conversation, items: Sequence[Item]) -> None:
         """Begin a conversation."""
 
@@ -190,6 +207,7 @@ class ResponseStore:
             is_new = not self._path.exists()
             with closing(sqlite3.connect(self._path, timeout=5.0, isolation_level=None)) as db:
                 db.execute("PRAGMA synchronous=FULL")
+                db.execute("PRAGMA secure_delete=ON")
                 if is_new:
                     self._path.chmod(0o600)
                     db.execute("PRAGMA journal_mode=WAL")

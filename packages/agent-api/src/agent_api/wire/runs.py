@@ -13,7 +13,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The body of `POST /api/v1/runs`."""
 
     prompt: Annotated[str, msgspec.Meta(min_length=1, pattern=r"\S", description="What to do.")]
-    session_id: str = ""
+    session_id: Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^/\x00-\x1f\x7f]*$")] = ""
     """Runs of one session know what was said before. Empty: a new session."""
     instructions: str = ""
     """Empty: those of the settings."""

@@ -98,6 +98,15 @@ class GuardedWeb:
             reason = f"it took longer than {self.limits.timeout_s:g} s"
             raise WebFailedError(request.url, reason, code="timeout", retryable=True) from None
 
+    async def check(self, url: str) -> None:
+        """Look where a URL leads now, and ask nothing there.
+
+        Raises:
+            WebRefusedError: it leads where it must not.
+            WebFailedError: there is no such host.
+        """
+        await self._address(self._check(url))
+
     async def aclose(self) -> None:
         """Close all connections."""
         await self._client.aclose()
