@@ -28,6 +28,9 @@ _EXAMPLES_AT_MOST = 64
 """Of one tool; the newest."""
 
 
+_NOWHERE = np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+
 class ToolHit(msgspec.Struct, frozen=True, kw_only=True):
     """A tool that fits a request."""
 
@@ -76,6 +79,9 @@ class ToolIndex:
         self._used: list[_Used] = []
         self._lookup: _Lookup | None = None
         """Made of `_used` when it is next needed."""
+        self._norms: Scores | None = None
+        """BM25's share of each tool's length, made when it is next needed; so are the arrays of a term."""
+        self._arrays: dict[str, tuple[NDArray[np.int64], Scores]] = {}
 
     def __len__(self) -> int:
         return len(self._names)
@@ -83,6 +89,7 @@ class ToolIndex:
     def add(self, specs: Sequence[ToolSpec], embedded: Embeddings | None) -> None:
         """Add tools; one of a name that is there replaces it. `embedded`: of `described(spec)`, in order."""
         vectors = self._matrix(embedded, len(specs))
+        self._forget_arrays()
         fresh: list[int] = []
         for row, spec in enumerate(specs):
             place = self._place.get(spec.name)
@@ -120,6 +127,7 @@ class ToolIndex:
         place = self._place.pop(name, None)
         if place is None:
             return
+        self._forget_arrays()
         for posting in self._postings.values():
             posting.pop(place, None)
         self._names[place] = ""
@@ -171,15 +179,32 @@ class ToolIndex:
     def _words(self, terms: Sequence[str]) -> Scores:
         """BM25, as a share of the best possible."""
         scores = np.zeros(len(self._names), np.float32)
-        mean = sum(self._lengths) / len(self._lengths) or 1.0
+        if self._norms is None:
+            mean = sum(self._lengths) / len(self._lengths) or 1.0
+            self._norms = _K1 * (1 - _B + _B / mean * np.asarray(self._lengths, np.float32))
         for term in terms:
-            posting = self._postings.get(term, {})
-            if posting:
-                rare = math.log(1 + (len(self._place) - len(posting) + 0.5) / (len(posting) + 0.5))
-                for place, count in posting.items():
-                    norm = _K1 * (1 - _B + _B * self._lengths[place] / mean)
-                    scores[place] += rare * count / (count + norm)
+            places, counts = self._posting(term)
+            if len(places):
+                rare = math.log(1 + (len(self._place) - len(places) + 0.5) / (len(places) + 0.5))
+                scores[places] += rare * counts / (counts + self._norms[places])
         return _stretched(scores)
+
+    def _posting(self, term: str) -> tuple[NDArray[np.int64], Scores]:
+        """The places of the tools with a term, and how often each has it."""
+        found = self._arrays.get(term)
+        if found is None:
+            posting = self._postings.get(term, {})
+            if not posting:  # not kept: requests are made of any words
+                return _NOWHERE
+            found = self._arrays[term] = (
+                np.fromiter(posting.keys(), np.int64),
+                np.fromiter(posting.values(), np.float32),
+            )
+        return found
+
+    def _forget_arrays(self) -> None:
+        self._norms = None
+        self._arrays = {}
 
     def _used_scores(self, terms: frozenset[str], query: Scores) -> Scores:
         """For each tool, how like the likest request is that it served: by words or by meaning."""
