@@ -27,7 +27,7 @@ from agent_gateway.failures import Target, failure
 from agent_gateway.pricing import PriceTable
 from agent_gateway.retry import RetryPolicy, backoff_s
 from agent_gateway.routing import Verdict, advice_s, verdict
-from agent_gateway.transport import HttpCall, HttpxTransport, Transport
+from agent_gateway.transport import HttpCall, Transport, default_transport
 
 EMBEDDING_DIALECTS: Mapping[str, EmbeddingDialect] = MappingProxyType(
     {one.name: one for one in (OPENAI, GEMINI, COHERE, VOYAGE)}
@@ -77,7 +77,7 @@ class RemoteEmbedder:
         # A server that cannot shorten its vectors may refuse the field: it is sent only where it changes something.
         self._asked_dimensions = None if known == length or known is None else length
         self._base_url = (base_url or dialect.url).rstrip("/")
-        self._transport = transport or HttpxTransport()
+        self._transport = transport or default_transport()
         self._retry = retry or RetryPolicy()
         self._limiter = anyio.CapacityLimiter(concurrency)
         self._max_texts = min(max_texts or dialect.max_texts, dialect.max_texts)
