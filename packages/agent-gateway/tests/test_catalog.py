@@ -89,6 +89,12 @@ def test_what_the_caller_knows_better() -> None:
     [
         ("openai:gpt-4o-mini", 128_000, Thinking.NONE),
         ("openai:gpt-5-mini", 400_000, Thinking.EFFORT),
+        ("openai:gpt-5.6-terra", 1_050_000, Thinking.EFFORT),
+        ("openai:gpt-6-sol", 1_050_000, Thinking.EFFORT),
+        ("openai:gpt-6.2-sol", 1_050_000, Thinking.EFFORT),
+        ("xai:grok-4.7", 500_000, Thinking.EFFORT),
+        ("xai:grok-4.3", 1_000_000, Thinking.EFFORT),
+        ("xai:grok-4", 256_000, Thinking.NONE),
         ("openai:gpt-5.4-2026-03-05", 400_000, Thinking.EFFORT),
         ("openai:o3-mini", 200_000, Thinking.EFFORT),
         ("anthropic:claude-3-5-sonnet-latest", 200_000, Thinking.NONE),

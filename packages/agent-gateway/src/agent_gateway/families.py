@@ -28,6 +28,26 @@ _THINKS_BY_WORD = Traits(thinking=Thinking.EFFORT)
 
 FAMILIES: tuple[Family, ...] = (
     Family(
+        names=("openai:gpt-6.*",),
+        context_tokens=1_050_000,
+        reply_tokens=16_384,
+        vision=True,
+        traits=Traits(
+            thinking=Thinking.EFFORT, efforts=("low", "medium", "high", "xhigh", "max"), sampling=False
+        ),
+    ),
+    Family(
+        names=("openai:gpt-6*", "openai:gpt-5.6*"),
+        context_tokens=1_050_000,
+        reply_tokens=16_384,
+        vision=True,
+        traits=Traits(
+            thinking=Thinking.EFFORT,
+            efforts=("none", "low", "medium", "high", "xhigh", "max"),
+            sampling=False,
+        ),
+    ),
+    Family(
         names=("openai:gpt-5.[1-9]*",),
         context_tokens=400_000,
         reply_tokens=16_384,
@@ -92,6 +112,20 @@ FAMILIES: tuple[Family, ...] = (
     Family(names=("deepseek:*",), reply_tokens=8_192),
     Family(names=("*:*gpt-oss*",), context_tokens=131_072, traits=_THINKS_BY_WORD),
     Family(names=("groq:qwen/qwen3*",), context_tokens=131_072, traits=Traits(thinking=Thinking.EFFORT)),
+    Family(
+        names=("xai:grok-4.[5-9]*",),
+        context_tokens=500_000,
+        reply_tokens=16_384,
+        vision=True,
+        traits=_THINKS_BY_WORD,
+    ),
+    Family(
+        names=("xai:grok-4.3*",),
+        context_tokens=1_000_000,
+        reply_tokens=16_384,
+        vision=True,
+        traits=Traits(thinking=Thinking.EFFORT, efforts=("none", "low", "medium", "high")),
+    ),
     Family(names=("xai:grok-*",), context_tokens=256_000, traits=Traits(thinking=Thinking.NONE)),
     Family(names=("*",)),
 )
