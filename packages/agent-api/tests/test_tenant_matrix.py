@@ -32,6 +32,7 @@ BODIES = {
     "/v1/conversations/{conversation_id}": {"metadata": {}},
     "/v1/conversations/{conversation_id}/items": {"items": []},
     "/api/v1/keys/{key_id}/rotate": {},
+    "/api/v1/mcp/servers/{name}/approve": {"tools": [{"name": "x", "digest": "x"}]},
 }
 
 

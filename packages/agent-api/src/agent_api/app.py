@@ -27,6 +27,7 @@ from agent_api.routes.keys import KeysController
 from agent_api.routes.knowledge import KnowledgeController
 from agent_api.routes.looking import audit, models, skills, usage
 from agent_api.routes.mcp import mcp, mcp_end
+from agent_api.routes.mcp_servers import McpServersController
 from agent_api.routes.memory import MemoryController
 from agent_api.routes.operations import metrics, ready
 from agent_api.routes.runs import RunsController
@@ -56,6 +57,7 @@ ROUTES = (
     a2a,
     mcp,
     mcp_end,
+    McpServersController,
     skills,
     models,
     usage,

@@ -1,14 +1,16 @@
 """The composition root: every adapter is built here, once, in order, and closed in the reverse order."""
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent_api.access.keys import DEFAULT_TENANT
 from agent_api.errors import SettingsError
 from agent_api.knowledge import KnowledgeBases
+from agent_api.mcp.servers import PINS, McpServers, open_servers, servers_of
 from agent_api.memory import Notes, open_memory
 from agent_api.settings import Settings
 from agent_core.chat import ToolMode
@@ -72,6 +74,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     skills: Skills
     runner: Runner
     knowledge: KnowledgeBases
+    servers: McpServers = msgspec.field(default_factory=McpServers)
+    """The MCP servers whose tools are among the skills."""
     memory: "TenantMemory | None" = None
     """What is kept beyond a session; None: the setting `long_term` is off."""
     windows: SessionMemory | None = None
@@ -137,6 +141,23 @@ def _parts(
     return BuiltinParts(
         knowledge=(knowledge or KnowledgeBases(settings.data_path())) if settings.knowledge else None,
         memory=MemoryPlugin(notes.remember, notes.recall) if settings.long_term else None,
+    )
+
+
+def tenant_servers(
+    settings: Settings, registry: SkillRegistry, levels: Levels | None, tenant: str = DEFAULT_TENANT
+) -> AbstractAsyncContextManager[McpServers]:
+    """The MCP servers that the settings give to a tenant, mounted while the block lasts.
+
+    Raises:
+        SettingsError: what is set of one cannot be.
+    """
+    return open_servers(
+        servers_of(settings.mcp, tenant),
+        registry,
+        settings.data_path() / PINS,
+        levels=levels,
+        trust_first_use=settings.mcp.trust_first_use,
     )
 
 
@@ -211,7 +232,12 @@ def open_telemetry() -> Observer:
 
 @asynccontextmanager
 async def open_tenant(
-    machine: Machine, data_path: Path, workspace: str, *, observers: Sequence[Observer] = ()
+    machine: Machine,
+    data_path: Path,
+    workspace: str,
+    *,
+    tenant: str = DEFAULT_TENANT,
+    observers: Sequence[Observer] = (),
 ) -> AsyncGenerator[Agent]:
     """Everything of one tenant, over files of its own in `data_path`; `observers` watch every run of it.
 
@@ -231,6 +257,9 @@ async def open_tenant(
             tool_mode=machine.model.profile.tool_mode,
         )
         await stack.enter_async_context(aclosing(skills.runner))
+        servers = await stack.enter_async_context(
+            tenant_servers(settings, skills.registry, machine.levels, tenant)
+        )
         journal = await stack.enter_async_context(open_journal(settings))
         session = SessionMemory(journal, model=machine.model.profile.name)
         runner = Runner(
@@ -251,6 +280,7 @@ async def open_tenant(
             skills=skills,
             runner=runner,
             knowledge=knowledge,
+            servers=servers,
             memory=kept,
             windows=session,
         )

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, closing
@@ -17,6 +18,8 @@ import msgspec
 from agent_api.access.keys import KeyStore
 from agent_api.composition import connect_model, models_path, open_skills
 from agent_api.daemon import access_folder
+from agent_api.mcp.servers import PINS, open_servers, servers_of
+from agent_api.mcp.views import ServerView, server_views
 from agent_api.settings import SECRETS, Settings, explain, load
 from agent_core.errors import AgentError
 from agent_gateway.client import HttpChatModel
@@ -24,7 +27,9 @@ from agent_gateway.profiles import EMBEDDED
 from agent_gateway.providers import PROVIDERS
 from agent_gateway.weights import find_weights
 from agent_memory import SqliteJournal
-from agent_skills import Levels, probe
+from agent_skills import Levels, SkillRegistry, probe
+from agent_skills.mcp.client.pins import Standing
+from agent_skills.mcp.client.sandboxing import confinement
 from agent_skills.needs import Level
 
 LOW_DISK_BYTES = 500_000_000
@@ -79,6 +84,8 @@ async def examine(overrides: Mapping[str, object] | None = None) -> AsyncGenerat
         yield finding
     if settings is not None:
         yield await _skills(settings, levels)
+        async for finding in _servers(settings, levels):
+            yield finding
     yield _documents()
     yield _clock()
 
@@ -228,6 +235,43 @@ async def _skills(settings: Settings, levels: Levels) -> Finding:
             return _wrong("plugins", f"left out: {reasons}")
         count = sum(1 for _ in skills.listed())
         return _well("plugins", f"{count} skills, {len(skills.plugins)} installed plugins, none broken")
+
+
+async def _servers(settings: Settings, levels: Levels) -> AsyncGenerator[Finding]:
+    """Each MCP server is spoken to; what is approved stays as it is."""
+    try:
+        servers = servers_of(settings.mcp)
+    except AgentError as error:
+        yield _wrong("mcp", str(error))
+        return
+    with tempfile.TemporaryDirectory(prefix="agent-doctor-") as folder:
+        pins = Path(folder) / PINS
+        try:
+            shutil.copyfile(settings.data_path() / PINS, pins)
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # nothing was approved yet
+        except OSError as error:
+            yield _wrong("mcp", f"{settings.data_path() / PINS} cannot be read: {error.strerror}")
+            return
+        trust = settings.mcp.trust_first_use
+        async with open_servers(
+            servers, SkillRegistry(), pins, levels=levels, trust_first_use=trust
+        ) as opened:
+            if opened.problem:
+                yield _wrong("mcp", opened.problem)
+                return
+            for view, one in zip(server_views(opened), servers, strict=True):
+                yield _server(view, confinement(one, levels))
+
+
+def _server(view: ServerView, where: str) -> Finding:
+    name = f"mcp {view.name}"
+    waiting = [tool.name for tool in view.tools if tool.standing is not Standing.APPROVED]
+    if view.problem:
+        return _wrong(name, f"{view.problem}; {where}")
+    if waiting:
+        return _warning(name, f"{', '.join(waiting)} wait to be approved: agent skills servers; {where}")
+    return _well(name, f"{len(view.tools)} tools; {where}")
 
 
 def _documents() -> Finding:

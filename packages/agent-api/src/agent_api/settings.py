@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from dotenv import dotenv_values
@@ -17,6 +17,17 @@ from agent_api.errors import SettingsError
 DEFAULT_MODEL = "local:smollm2-135m"
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant. Answer briefly and truthfully."
 SECRETS = frozenset({"api_key"})
+HIDDEN = "********"
+
+
+class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """MCP servers whose tools are skills here."""
+
+    servers: dict[str, dict[str, Any]] = {}
+    """By name: the fields of `McpServerSettings` of agent-skills, and `tenants`. `{secret:NAME}` in a header or in the
+    environment stands for a secret of this machine."""
+    trust_first_use: bool = True
+    """Whether all tools of a server are approved when it is seen first."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`auto`: text on a terminal, else a JSON object a line."""
     telemetry: bool = False
     """Whether runs are told to OpenTelemetry (extra `agent-api[otel]`), set up by its own `OTEL_*` variables."""
+    mcp: McpSettings = McpSettings()
+    """MCP servers, as tables `[mcp.servers.NAME]` of agent.toml: `command` or `url`, and more."""
     plugins: bool = True
     """Whether skills of installed plugins are loaded beside the built-in ones."""
 
@@ -104,6 +117,24 @@ def explain(overrides: Mapping[str, object] | None = None, *, folder: Path | Non
         ("default", {field.name: field.default for field in msgspec.structs.fields(Settings)}),
     )
     return [_first(field.name, sources) for field in msgspec.structs.fields(Settings)]
+
+
+def shown(one: Origin) -> object:
+    """The value of a setting for people to see, without secrets."""
+    if one.name in SECRETS and one.value:
+        return HIDDEN
+    value: object = msgspec.to_builtins(one.value)
+    return _without_secrets(value) if one.name == "mcp" else value
+
+
+def _without_secrets(value: object, *, is_secret: bool = False) -> object:
+    if isinstance(value, dict):
+        fields = cast("dict[str, object]", value)
+        return {
+            key: _without_secrets(field, is_secret=is_secret or key in {"headers", "environment"})
+            for key, field in fields.items()
+        }
+    return HIDDEN if is_secret else value
 
 
 def _first(name: str, sources: tuple[tuple[str, Mapping[str, object]], ...]) -> Origin:

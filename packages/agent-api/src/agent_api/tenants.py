@@ -111,7 +111,7 @@ class Tenants:
         data_path, workspace = self._places(tenant)
         desk = await Desk.open(stack, tenant, data_path, self._access, self._targets)
         agent = await stack.enter_async_context(
-            open_tenant(self.machine, data_path, str(workspace), observers=(desk.watch,))
+            open_tenant(self.machine, data_path, str(workspace), tenant=tenant, observers=(desk.watch,))
         )
         supervisor = Supervisor(agent, tasks, capacity=self.capacity, observers=self._observers)
         self._operations[tenant] = desk.begin(tasks, supervisor)

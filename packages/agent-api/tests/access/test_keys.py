@@ -117,7 +117,13 @@ def test_an_unknown_scope_is_refused(keys):
 
 
 def test_what_administers_is_not_given_without_being_named():
-    assert set(ALL) - set(USER) == {"keys:admin", "audit:read", "metrics:read", "tenants:admin"}
+    assert set(ALL) - set(USER) == {
+        "keys:admin",
+        "skills:admin",
+        "audit:read",
+        "metrics:read",
+        "tenants:admin",
+    }
 
 
 def test_a_store_knows_whether_there_was_ever_a_key(keys):

@@ -23,6 +23,8 @@ class Scope(StrEnum):
     SCHEDULES_WRITE = "schedules:write"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
+    SKILLS_ADMIN = "skills:admin"
+    """Approve what MCP servers offer."""
     USAGE_READ = "usage:read"
     KEYS_ADMIN = "keys:admin"
     """Make, list and revoke the keys of the own tenant, with scopes that the key itself has."""
@@ -39,7 +41,14 @@ ALL = tuple(scope.value for scope in Scope)
 USER = tuple(
     scope.value
     for scope in Scope
-    if scope not in {Scope.KEYS_ADMIN, Scope.AUDIT_READ, Scope.METRICS_READ, Scope.TENANTS_ADMIN}
+    if scope
+    not in {
+        Scope.KEYS_ADMIN,
+        Scope.SKILLS_ADMIN,
+        Scope.AUDIT_READ,
+        Scope.METRICS_READ,
+        Scope.TENANTS_ADMIN,
+    }
 )
 """Of a key that is made without naming any."""
 

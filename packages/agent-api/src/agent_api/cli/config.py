@@ -13,11 +13,11 @@ app = typer.Typer(help="Settings.", no_args_is_help=True)
 @app.command()
 def show(as_json: options.AsJson = False) -> None:
     """Every setting with its value and origin. Secrets are hidden."""
-    from agent_api.settings import SECRETS, explain, load
+    from agent_api.settings import explain, load, shown
 
     load()  # a value of the wrong kind is an error here too
     for one in explain():
-        value = "********" if one.name in SECRETS and one.value else one.value
+        value = shown(one)
         if as_json:
             sys.stdout.write(json.dumps({"name": one.name, "value": value, "origin": one.origin}) + "\n")
         else:

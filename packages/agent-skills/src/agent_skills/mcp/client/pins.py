@@ -65,7 +65,7 @@ class _File(msgspec.Struct, kw_only=True):
 
 
 class Pins:
-    """The file of approved tools. For one process; another that writes it is not seen before a restart."""
+    """The file of approved tools. What another process writes there is seen when a server is judged the next time."""
 
     def __init__(self, path: Path, *, trust_first_use: bool = True) -> None:
         """Read the file; without one, nothing was seen yet.
@@ -75,6 +75,7 @@ class Pins:
         """
         self._path = path
         self._trust_first_use = trust_first_use
+        self._stamp = _stamp(path)
         self._file = _read(path)
 
     def judge(self, server: str, identity: str, tools: Sequence[JsonObject]) -> list[Judged]:
@@ -85,6 +86,7 @@ class Pins:
             identity: what it says it is; another one than before puts all its tools into quarantine.
             tools: as it describes them.
         """
+        self._look_again()
         seen = self._file.servers.get(server)
         names = [str(tool.get("name")) for tool in tools]
         judged = [
@@ -116,6 +118,7 @@ class Pins:
         for one in chosen:
             if one.standing is Standing.REFUSED:
                 raise ValueError(f"{one.name!r} cannot be approved: {one.reason}")
+        self._look_again()
         entry = self._file.servers.setdefault(server, _Server(identity=identity))
         if entry.identity != identity:  # what the other server had is not what this one has
             self._file.servers[server] = _Server(identity=identity)
@@ -123,6 +126,7 @@ class Pins:
 
     def forget(self, server: str) -> None:
         """Forget a server: the next time it is seen, it is seen first."""
+        self._look_again()
         if self._file.servers.pop(server, None) is not None:
             self._save()
 
@@ -152,6 +156,12 @@ class Pins:
         before = pin.tool if pin is not None and pin.digest != digest else None
         return Judged(tool=tool, digest=digest, standing=standing, reason=reason, before=before)
 
+    def _look_again(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp != self._stamp:
+            self._file = _read(self._path)
+            self._stamp = stamp
+
     def _save(self) -> None:
         """Write the file anew, whole or not at all, for this user alone."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +172,7 @@ class Pins:
                 file.flush()
                 os.fsync(file.fileno())
             Path(scratch).replace(self._path)
+            self._stamp = _stamp(self._path)
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(scratch).unlink()
@@ -184,6 +195,15 @@ def _difference(before: JsonObject, after: JsonObject) -> str:
 
 def _refused(tool: JsonObject, reason: str) -> Judged:
     return Judged(tool=tool, digest="", standing=Standing.REFUSED, reason=reason)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What tells one version of the file from the next: each is a new file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_ino, found.st_mtime_ns)
 
 
 def _read(path: Path) -> _File:

@@ -1,0 +1,135 @@
+"""MCP servers of the settings, mounted as skills: which tenant has which, where their approved tools are written down."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from agent_api.access.keys import DEFAULT_TENANT
+from agent_api.errors import SettingsError
+from agent_api.settings import McpSettings
+from agent_skills import Levels, SkillRegistry
+from agent_skills.errors import SkillError
+from agent_skills.mcp.client.mount import McpMount
+from agent_skills.mcp.client.mounting import mounted
+from agent_skills.mcp.client.pins import Pins
+from agent_skills.mcp.client.settings import McpServerSettings
+from agent_skills.mcp.errors import PinsUnreadableError
+from agent_skills.secrets import SecretSource, of_this_machine
+
+logger = logging.getLogger("agentd")
+
+PINS = "mcp-pins.json"
+"""The file of a tenant's approved tools, in its data folder."""
+FIRST_TRY_S = 10.0
+"""How long it is waited for all servers to have been tried; who takes longer is mounted when it is there."""
+_SECRET = re.compile(r"\{secret:([^}]*)\}")
+
+
+class McpServers(msgspec.Struct, kw_only=True):
+    """The servers of one tenant."""
+
+    settings: tuple[McpServerSettings, ...] = ()
+    mounts: Mapping[str, McpMount] = {}
+    """By name; empty while they are tried for the first time."""
+    problem: str = ""
+    """Why none is mounted at all; empty: nothing is in the way."""
+
+
+def servers_of(
+    settings: McpSettings, tenant: str = DEFAULT_TENANT, *, secret: SecretSource = of_this_machine
+) -> tuple[McpServerSettings, ...]:
+    """The servers that a tenant has; by default those of the command line's tenant alone.
+
+    Raises:
+        SettingsError: what is set of one cannot be, or names a secret that is not there; says which.
+    """
+    found: list[McpServerSettings] = []
+    for name, given in settings.servers.items():
+        fields = dict(given)
+        tenants: object = fields.pop("tenants", [DEFAULT_TENANT])
+        if not isinstance(tenants, list):
+            raise SettingsError(f"setting mcp.servers.{name}.tenants is no list of tenants")
+        for field in ("headers", "environment"):
+            if isinstance(fields.get(field), dict):
+                fields[field] = _with_secrets(f"mcp.servers.{name}.{field}", fields[field], secret)
+        try:
+            one = msgspec.convert({**fields, "name": name}, McpServerSettings)
+        except (msgspec.ValidationError, SkillError) as error:
+            raise SettingsError(f"setting mcp.servers.{name}: {error}") from error
+        if tenant in tenants:
+            found.append(one)
+    return tuple(found)
+
+
+def _with_secrets(where: str, values: Mapping[str, Any], secret: SecretSource) -> dict[str, Any]:
+    def value_of(match: re.Match[str]) -> str:
+        value = secret(match[1])
+        if value is None:
+            raise SettingsError(
+                f"setting {where}: there is no secret {match[1]!r}; give it as the systemd credential "
+                f"agent_secret_{match[1]} or as AGENT_SECRET_{match[1].upper()}"
+            )
+        return value
+
+    return {
+        key: _SECRET.sub(value_of, text) if isinstance(text, str) else text for key, text in values.items()
+    }
+
+
+@asynccontextmanager
+async def open_servers(
+    servers: tuple[McpServerSettings, ...],
+    registry: SkillRegistry,
+    pins_path: Path,
+    *,
+    levels: Levels | None,
+    trust_first_use: bool = True,
+) -> AsyncGenerator[McpServers]:
+    """Keep servers mounted in `registry` for as long as the block lasts.
+
+    A server that cannot be reached is tried again and again. A file of pins that cannot be read mounts nothing.
+    """
+    opened = McpServers(settings=servers)
+    if not servers:
+        yield opened
+        return
+    try:
+        pins = Pins(pins_path, trust_first_use=trust_first_use)
+    except PinsUnreadableError as error:
+        opened.problem = str(error)
+        logger.error("no MCP server is mounted: %s", error)  # noqa: TRY400  # it says enough
+        yield opened
+        return
+    tried, over = asyncio.Event(), asyncio.Event()
+
+    async def keep() -> None:
+        try:
+            async with mounted(servers, registry, pins, levels=levels) as mounts:
+                opened.mounts = mounts
+                tried.set()
+                await over.wait()
+        finally:
+            tried.set()
+
+    # In a task of its own: its scopes would else have to be left in the order in which tenants were entered, and what
+    # the block raises would come out of it as a group.
+    task = asyncio.create_task(keep(), name="MCP servers")
+    try:
+        with anyio.move_on_after(FIRST_TRY_S):
+            await tried.wait()
+        yield opened
+    finally:
+        over.set()
+        with anyio.CancelScope(shield=True):
+            if not opened.mounts:  # still trying: there is nothing to leave in order
+                task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled() and (fault := task.exception()) is not None:
+                logger.error("MCP servers ended by a fault", exc_info=fault)
