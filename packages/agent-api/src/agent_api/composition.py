@@ -15,7 +15,7 @@ from agent_api.memory import Notes, open_memory
 from agent_api.settings import Settings
 from agent_core.chat import ToolMode
 from agent_core.errors import ModelError
-from agent_core.ports import ChatModel, Observer
+from agent_core.ports import ChatModel, Memory, Observer
 from agent_core.runner import Runner
 from agent_core.tools import ToolSpec
 from agent_gateway.catalog import connect
@@ -262,28 +262,38 @@ async def open_tenant(
         )
         journal = await stack.enter_async_context(open_journal(settings))
         session = SessionMemory(journal, model=machine.model.profile.name)
-        runner = Runner(
-            model=machine.model,
-            tools=skills.runner,
-            memory=RecallingMemory(session, long_term) if long_term else session,
-            journal=journal,
-            snapshots=journal,
-            planning=settings.planning,
-            observers=(*machine.observers, *observers),
-            escalate=False,  # nobody may be there: a run that goes in circles ends with what it has
-        )
+        memory = RecallingMemory(session, long_term) if long_term else session
         yield Agent(
             settings=settings,
             data_path=data_path,
             journal=journal,
             model=machine.model,
             skills=skills,
-            runner=runner,
+            runner=_runner(machine, skills.runner, memory, journal, observers),
             knowledge=knowledge,
             servers=servers,
             memory=kept,
             windows=session,
         )
+
+
+def _runner(
+    machine: Machine,
+    tools: SkillRunner,
+    memory: Memory,
+    journal: SqliteJournal,
+    observers: Sequence[Observer],
+) -> Runner:
+    return Runner(
+        model=machine.model,
+        tools=tools,
+        memory=memory,
+        journal=journal,
+        snapshots=journal,
+        planning=machine.settings.planning,
+        observers=(*machine.observers, *observers),
+        escalate=False,  # nobody may be there: a run that goes in circles ends with what it has
+    )
 
 
 @asynccontextmanager
