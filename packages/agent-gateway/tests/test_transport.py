@@ -177,6 +177,20 @@ async def test_proxies_of_the_environment(
             pass
 
 
+async def test_a_proxy_that_wants_a_password(
+    transport: Transport, server: Any, make_script: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.say(make_script(b"proxied", content_type="text/plain"))
+    place = server.base_url.removesuffix("/v1").partition("://")[2]
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:secret@{place}")
+    for _ in range(2):
+        call = HttpCall(method="GET", url="http://far.test/v1/models", where="m", headers={})
+        async with transport.send(call) as reply:
+            assert await reply.read() == b"proxied"
+    said = [request["headers"].get("proxy-authorization") for request in server.requests]
+    assert said == ["Basic bWU6c2VjcmV0"] * 2
+
+
 class Tunnel:
     """A proxy that opens tunnels (RFC 9110, 9.3.6), all of them to one place, for who says the password."""
 

@@ -88,14 +88,13 @@ class AiohttpTransport(Transport):
         wait_s = _shorter(longest_s, ends)
         try:
             place = self._place(call.url)
-            head = _head(call, place)
             async with asyncio.timeout(wait_s):
                 try:
-                    return await self._ask(connector, place, head + call.body)
+                    return await self._ask(connector, place, call)
                 except aiohttp.ClientConnectorError:
                     raise
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
-                    return await self._ask(connector, place, head + call.body)
+                    return await self._ask(connector, place, call)
         except TimeoutError as error:
             if isinstance(error, aiohttp.ClientError):
                 raise translate(error, call.where) from error
@@ -105,7 +104,7 @@ class AiohttpTransport(Transport):
             raise translate(error, call.where) from error
 
     async def _ask(
-        self, connector: "aiohttp.TCPConnector", place: "aiohttp.ClientRequest", request: bytes
+        self, connector: "aiohttp.TCPConnector", place: "aiohttp.ClientRequest", call: HttpCall
     ) -> _Answer:
         import aiohttp  # noqa: PLC0415 (loaded already)
 
@@ -121,7 +120,7 @@ class AiohttpTransport(Transport):
             protocol.set_response_params(
                 auto_decompress=False, read_until_eof=True, read_bufsize=_BUFFER_BYTES
             )
-            channel.write(request)
+            channel.write(_head(call, place) + call.body)
             while True:
                 head, body = await protocol.read()
                 if head.code >= 200:  # what comes before announces the reply (RFC 9110, 15.2)
@@ -173,7 +172,7 @@ class AiohttpTransport(Transport):
 
 
 def _head(call: HttpCall, place: "aiohttp.ClientRequest") -> bytes:
-    """The request up to its body (RFC 9112, 3).
+    """The request up to its body (RFC 9112, 3). What a proxy is to be told is known once there is a connection.
 
     Raises:
         ValueError: a header would break it.
