@@ -1,5 +1,6 @@
 """Programs in real sandboxes: the shell, full Python, and what they cannot do."""
 
+import asyncio
 import os
 import re
 import time
@@ -12,6 +13,7 @@ from agent_skills import SkillFailedError, SkillRegistry, SkillRunner
 from agent_skills.builtin.python import PythonPlugin, SnippetsPlugin
 from agent_skills.builtin.shell import ShellPlugin
 from agent_skills.errors import IsolationError, PluginRefusedError
+from agent_skills.isolation.egress import Egress
 from agent_skills.isolation.levels import LevelReport, Levels, probe
 from agent_skills.isolation.monty import MontyInterpreter
 from agent_skills.needs import Level
@@ -85,6 +87,27 @@ async def test_python_has_its_library_and_no_way_out(programs):
     )
     assert "Error" in result.content
     assert "[exit code 1]" in result.content
+
+
+async def test_a_program_reaches_the_hosts_that_are_given_and_no_other():
+    levels = await probe()
+    if not any(one.mechanism == "bubblewrap" and one.available for one in levels.reports):
+        pytest.skip("only bubblewrap holds a program to some hosts")
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nseen")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.9", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        # Loopback is opened for the test alone.
+        egress = Egress(hosts=("127.0.0.9",), networks=("127.0.0.0/8",), ports=(port,))
+        code = "import urllib.request\nprint(urllib.request.urlopen('http://{}:{}/').read())"
+        plugin = PythonPlugin(Programs(levels, egress=egress))
+        assert (await call(plugin, "python", code=code.format("127.0.0.9", port))).content == "b'seen'\n"
+        assert "HTTP Error 403" in (await call(plugin, "python", code=code.format("127.0.0.8", port))).content
 
 
 async def test_a_program_is_stopped_with_all_that_it_started(programs):

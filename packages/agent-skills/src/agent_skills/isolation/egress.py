@@ -22,3 +22,6 @@ class Egress(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         proxy = f"http://127.0.0.1:{PORT}"
         names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
         return {**dict.fromkeys(names, proxy), "NODE_USE_ENV_PROXY": "1"}
+
+
+NO_EGRESS = Egress()

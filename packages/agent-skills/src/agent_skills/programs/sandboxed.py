@@ -14,6 +14,7 @@ from agent_skills.errors import (
     SkillTimeoutError,
     WorkerDiedError,
 )
+from agent_skills.isolation.egress import NO_EGRESS, Egress
 from agent_skills.isolation.launching import Launch
 from agent_skills.isolation.levels import Levels
 from agent_skills.isolation.process import WorkerProcess
@@ -50,8 +51,12 @@ class ProgramOutcome(msgspec.Struct, frozen=True, kw_only=True):
 class Programs:
     """Runs programs in sandboxes (level 2)."""
 
-    def __init__(self, levels: Levels, *, memory_bytes: int = 1024 * MEBIBYTE) -> None:
+    def __init__(
+        self, levels: Levels, *, memory_bytes: int = 1024 * MEBIBYTE, egress: Egress = NO_EGRESS
+    ) -> None:
         """`levels`: what this machine has, from `isolation.levels.probe`. `memory_bytes`: of each process.
+
+        `egress`: the hosts that they may reach; only bubblewrap can hold them to those.
 
         Raises:
             IsolationError: there is no sandbox; nothing is run without one.
@@ -61,6 +66,7 @@ class Programs:
             raise IsolationError(f"programs run in a sandbox alone, and there is none: {missing}")
         self._confine = levels.sandboxed()
         self._memory_bytes = memory_bytes
+        self._egress = egress
 
     @property
     def python(self) -> str:
@@ -90,7 +96,7 @@ class Programs:
         folder: Path | None = None,
         timeout_s: float = 60.0,
     ) -> ProgramOutcome:
-        """Run a program. It has no network, a temporary folder of its own, and what is named here.
+        """Run a program. It has no network but its `egress`, a temporary folder of its own, and what is named here.
 
         Args:
             argv: the program and its arguments.
@@ -109,8 +115,8 @@ class Programs:
             folder=str(folder) if folder else "",
             programs=True,
             memory_bytes=self._memory_bytes,
+            egress=self._egress,
         )
-        launch = self._confine(sandbox, Interpreter.own(), Imports(modules={"program_inside": str(_INSIDE)}))
         arguments: dict[str, object] = {
             "argv": list(argv),
             "stdin": stdin,
@@ -119,6 +125,9 @@ class Programs:
             "max_bytes": MAX_OUTPUT_BYTES,
         }
         try:
+            launch = self._confine(
+                sandbox, Interpreter.own(), Imports(modules={"program_inside": str(_INSIDE)})
+            )
             outcome = _outcome(await _ask(launch, arguments, timeout_s + GRACE_S))
         except SkillTimeoutError:
             return ProgramOutcome(code=-9, output="", timed_out=True)
