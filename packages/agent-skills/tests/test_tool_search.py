@@ -46,6 +46,33 @@ def test_a_tool_is_found_by_any_of_its_words(query, first):
     assert ToolIndex(TOOLS).search(query)[0].name == first
 
 
+def test_values_and_inner_arguments_are_searched():
+    films = ToolSpec(
+        name="find_shows",
+        description="Find something.",
+        parameters={
+            "type": "object",
+            "properties": {
+                "filter": {
+                    "type": "object",
+                    "properties": {
+                        "genres": {"type": "array", "items": {"type": "string", "enum": ["drama"]}}
+                    },
+                },
+                "day": {"enum": ["monday"]},
+            },
+        },
+    )
+    index = ToolIndex([*TOOLS, films])
+    for query in ("a drama", "what is there on monday", "which genres are there"):
+        assert index.search(query)[0].name == "find_shows"
+
+
+def test_words_that_begin_alike_find_each_other():
+    index = ToolIndex([*TOOLS, spec("currency_conversion", "Turn an amount into another.")])
+    assert index.search("convert it")[0].name == "currency_conversion"
+
+
 @pytest.mark.parametrize("query", ["", "of the", "zebra", "\0 {} %s"])
 def test_nothing_fits_what_shares_no_word(query):
     assert ToolIndex(TOOLS).search(query) == []

@@ -7,10 +7,11 @@ what a memory learned of tools joins in through `Learned`.
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 from agent_core.tools import ToolSpec
+from agent_skills.decoded import as_list, as_object
 from agent_skills.hookspecs import Register, hookimpl
 from agent_skills.offers import Ranked
 from agent_skills.registry import SkillRegistry
@@ -19,9 +20,18 @@ from agent_skills.skill import AnySkill, skill
 MOST_SENT = 20
 """So many tools are all sent: models choose well among them."""
 OFFERED = 5
-K1, B = 1.2, 0.6
+K1, B = 2.0, 0.6
 WEIGHTS = {"name": 3.0, "description": 1.5, "argument": 1.0, "example": 1.5}
 """How much a word counts by where it stands."""
+BEGINNING_CHARS = 5
+BEGINNING_WEIGHT = 0.5
+"""Words that begin alike are about the same: `convert` and `conversion`, `genetics` and `genetically`."""
+NUMBER_WEIGHT = 0.1
+"""Most numbers of a request are values for arguments; of two tools that differ by one it decides all the same."""
+MAX_VALUES = 50
+"""Values of an enumeration that are searched."""
+MAX_DEPTH = 4
+"""Levels of arguments within arguments that are searched."""
 LEARNED_WEIGHT = 2.0
 
 Learned: TypeAlias = Callable[[str], Mapping[str, float]]
@@ -30,8 +40,11 @@ Learned: TypeAlias = Callable[[str], Mapping[str, float]]
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SAYS_NOTHING = """
-a an and are as at be by can could do for from give have i in is it me my of on or please should tell that the this to was
-what which will with would you your
+a able about also an and any anything are as assist at be been being but by can could d did do does for from give had
+has have hello help here hey hi how i if in interested into is it just kindly know let like ll looking m may me might
+more most my need no not now of on or please re s shall should so some something t tell than thank thanks that the
+then there this to too try trying us ve very want was we what when where which who whom why will wish with wondering
+would yes you your
 """
 _STOP = frozenset(_SAYS_NOTHING.split())
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
@@ -80,13 +93,26 @@ def _stem(word: str) -> str:
     return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
+def _tokens(text: str) -> Iterator[tuple[str, float]]:
+    """The words of a text and how they begin, each with what it counts."""
+    for word in words(text):
+        if word.isdigit():
+            yield word, NUMBER_WEIGHT
+            continue
+        yield word, 1.0
+        if len(word) >= BEGINNING_CHARS and ":" not in word:
+            yield f"{word[:BEGINNING_CHARS]}-", BEGINNING_WEIGHT
+
+
 class ToolIndex:
     """Tools that can be searched."""
 
     def __init__(self, specs: Sequence[ToolSpec]) -> None:
         self._names = [spec.name for spec in specs]
         counted = [_weighed(spec) for spec in specs]
-        lengths = [sum(counts.values()) for counts in counted]
+        lengths = [
+            sum(weight for word, weight in counts.items() if not word.endswith("-")) for counts in counted
+        ]
         usual = sum(lengths) / len(lengths) if lengths else 1.0
         spread = Counter(word for counts in counted for word in counts)
         self._places: dict[str, list[tuple[int, float]]] = {}
@@ -101,14 +127,9 @@ class ToolIndex:
     def search(self, query: str, k: int = OFFERED, learned: Mapping[str, float] | None = None) -> list[Found]:
         """The `k` tools that fit best, best first; fewer where fewer share a word with the query."""
         scores: dict[int, float] = {}
-        matched: Counter[int] = Counter()
-        asked = list(dict.fromkeys(words(query)))
-        for word in asked:
+        for word, asked in dict(_tokens(query)).items():
             for place, score in self._places.get(word, ()):
-                scores[place] = scores.get(place, 0.0) + score
-                matched[place] += 1
-        for place in scores:  # one that has all words a little goes before one that has one word often
-            scores[place] *= 0.3 + matched[place] / len(asked)
+                scores[place] = scores.get(place, 0.0) + asked * score
         if learned:
             top = max(scores.values(), default=1.0)
             for place, name in enumerate(self._names):
@@ -118,25 +139,35 @@ class ToolIndex:
         return [Found(self._names[place], scores[place]) for place in best[:k]]
 
 
-def _weighed(spec: ToolSpec) -> Counter[str]:
-    counts: Counter[str] = Counter()
+def _weighed(spec: ToolSpec) -> dict[str, float]:
+    counts: dict[str, float] = {}
     for field, text in _fields(spec):
-        for word in words(text):
-            counts[word] += WEIGHTS[field]  # type: ignore[assignment] # weights are no whole numbers
+        for word, weight in _tokens(text):
+            if word.isdigit() and field != "name":  # a year in an example says nothing of what the tool does
+                continue
+            counts[word] = counts.get(word, 0.0) + WEIGHTS[field] * weight
     return counts
 
 
-def _fields(spec: ToolSpec) -> Iterable[tuple[str, str]]:
+def _fields(spec: ToolSpec) -> Iterator[tuple[str, str]]:
     yield "name", spec.name
     yield "description", spec.description
-    properties = cast("Mapping[str, Any]", spec.parameters.get("properties") or {})
-    for name, schema in properties.items():
-        described = (
-            cast("Mapping[str, object]", schema).get("description", "") if isinstance(schema, dict) else ""
-        )
-        yield "argument", f"{name} {described}"
+    for text in _arguments(spec.parameters, 0):
+        yield "argument", text
     for example in spec.examples:
         yield "example", example.utterance
+
+
+def _arguments(schema: Mapping[str, object], depth: int) -> Iterator[str]:
+    """The names, descriptions and values of arguments, and of those within them."""
+    for name, one in as_object(schema.get("properties")).items():
+        inner = as_object(one)
+        items = as_object(inner.get("items"))
+        values = [*as_list(inner.get("enum")), *as_list(items.get("enum"))][:MAX_VALUES]
+        yield " ".join([name, str(inner.get("description", "")), *(str(value) for value in values)])
+        if depth < MAX_DEPTH:
+            yield from _arguments(inner, depth + 1)
+            yield from _arguments(items, depth + 1)
 
 
 class OfferSome:
