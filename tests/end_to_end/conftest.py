@@ -138,9 +138,9 @@ def agentd(
     """Start the daemon over the scripted model; started again, it has the data and the key of before."""
     started: list[Daemon] = []
 
-    def begin(**variables: str) -> Daemon:
+    def begin(model: str = "openai:scripted", **variables: str) -> Daemon:
         log = tmp_path / f"agentd{len(started)}.log"
-        command = [*AGENT, "serve", "--port", "0", "--model", "openai:scripted"]
+        command = [*AGENT, "serve", "--port", "0", "--model", model]
         command += ["--base-url", f"{scripted_model}/v1"]
         with log.open("w") as stderr:  # a pipe that nobody reads would stop it
             process = subprocess.Popen(

@@ -12,6 +12,8 @@ import re
 import sys
 import time
 
+import willing_model
+
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
 USAGE = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
 STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -30,9 +32,13 @@ def script_of(request):
     last = max((n for n, message in enumerate(messages) if message["role"] == "user"), default=0)
     prompt = text_of(messages[last])
     script = {"calls": 0, "words": 5, "ms": 0} | {k: int(v) for k, v in re.findall(r"(\w+)=(\d+)", prompt)}
-    script["calls"] -= sum(message["role"] == "tool" for message in messages[last:])
+    done = sum(message["role"] == "tool" for message in messages[last:])
+    script["calls"] -= done
     offered = [tool["function"]["name"] for tool in request.get("tools") or ()]
     script["tool"] = "calculator" if "calculator" in offered or not offered else offered[0]
+    if request.get("model") == "willing":
+        script["call"] = None if done else willing_model.call_for(request, prompt)
+        script["answer"] = willing_model.answer_for(request, prompt)
     return script, prompt
 
 
@@ -41,21 +47,28 @@ def event(choice, **fields):
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def call_of(script):
+    """The function that the script calls now; None: it speaks."""
+    if script["calls"] > 0:
+        return {"name": script["tool"], "arguments": json.dumps({"expression": f"{script['calls']}+1"})}
+    return script.get("call")
+
+
 async def speak(writer, script, record):
     writer.write(STREAM)
-    if script["calls"] > 0:
+    function = call_of(script)
+    if function:
         await asyncio.sleep(script["ms"] / 1000)
-        function = {"name": script["tool"], "arguments": json.dumps({"expression": f"{script['calls']}+1"})}
         call = {"index": 0, "id": f"call_{script['calls']}", "type": "function", "function": function}
         writer.write(event({"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}))
     else:
-        for number in range(script["words"]):
+        words = [script["answer"]] if script.get("answer") else [f"w{n} " for n in range(script["words"])]
+        for number, word in enumerate(words):
             await asyncio.sleep(script["ms"] / 1000)
-            word = f"w{number} "
             writer.write(event({"index": 0, "delta": {"content": word}, "finish_reason": None}))
             await writer.drain()
             record["words"] = number + 1
-    reason = "tool_calls" if script["calls"] > 0 else "stop"
+    reason = "tool_calls" if function else "stop"
     writer.write(event({"index": 0, "delta": {}, "finish_reason": reason}, usage=USAGE))
     writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
     await writer.drain()

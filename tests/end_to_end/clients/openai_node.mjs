@@ -4,7 +4,7 @@ import OpenAI from "openai";
 
 const [address, apiKey] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${address}/v1`, apiKey, maxRetries: 0 });
-const MODELS = ["agent", "openai:scripted"];
+const MODELS = ["agent", "openai:willing"];
 const THREE = "w0 w1 w2";
 const messages = [{ role: "user", content: "words=3" }];
 
