@@ -145,7 +145,8 @@ async def test_what_is_inside_is_not_reached_even_if_it_is_named():
         "GET http://user@good.example/ HTTP/1.1\r\n\r\n",
         "GET http://good.example:x/ HTTP/1.1\r\n\r\n",
         "POST http://good.example/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST http://good.example/ HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+        "POST http://good.example/ HTTP/1.1\r\nContent-Length: 9999999999999\r\n\r\n",
+        "POST http://good.example/ HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         "GET http://good.example/ HTTP/1.1\r\n folded: x\r\n\r\n",
         "GET http://good.example/ HTTP/1.1\r\nx\r\n\r\n",
         "CONNECT  HTTP/1.1\r\n\r\n",
@@ -161,6 +162,18 @@ async def test_a_head_without_an_end_is_let_go(monkeypatch):
     async with proxied(Egress(hosts=("good.example",)), resolve=answers) as say:
         assert await say(b"x" * 100_000, close=False) == ""
         assert await say(b"GET ", close=False) == ""
+
+
+async def test_a_large_body_passes_in_pieces_and_one_that_breaks_off_is_no_body():
+    async with web() as (port, seen):
+        async with proxied(
+            Egress(hosts=("good.example",), networks=LOOPBACK, ports=(port,)), resolve=answers
+        ) as say:
+            head = f"PUT http://good.example:{port}/ HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n".encode()
+            assert (await say(head + b"x" * 3_000_000)).endswith("seen")
+            assert seen[0].endswith(b"x" * 3_000_000)
+            assert await say(head + b"x") == ""
+        assert len(seen) == 1
 
 
 async def test_what_does_not_listen_is_no_way_out():

@@ -8,6 +8,7 @@ names at one address are one.
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -18,12 +19,15 @@ from agent_skills.errors import IsolationError
 from agent_skills.isolation.egress import Egress
 from agent_skills.web.hosts import HostGuard, HostRefusedError, HostUnknownError, Resolve
 
+logger = logging.getLogger(__name__)
+
 MAX_CONNECTIONS = 64
 _HEAD_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 10.0
 _IDLE_S = 300.0
 _MAX_HEAD_BYTES = 32 * 1024
 _CHUNK_BYTES = 64 * 1024
+_MAX_DIGITS = 12
 _OF_ONE_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "proxy-authorization", "te", "upgrade"}
 )
@@ -82,6 +86,7 @@ class EgressProxy:
                 asked = _Asked.read(head)
                 await self._connect(asked, reader, writer)
             except _NotServedError as error:
+                logger.info("a sandbox asked its proxy in vain: %s", error)
                 body = f"{error}\n".encode()
                 about = (
                     f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -102,20 +107,18 @@ class EgressProxy:
                 address = await self._guard.address(host, asked.port)
                 far_reader, far_writer = await asyncio.open_connection(address, asked.port)
         except HostRefusedError as error:
-            raise _NotServedError("403 Forbidden", f"{asked.host[:200]} is not reached: {error}") from None
+            raise _NotServedError("403 Forbidden", f"{asked.host[:200]!r} is not reached: {error}") from None
         except HostUnknownError as error:
             raise _NotServedError("502 Bad Gateway", str(error)) from None
         except (OSError, TimeoutError):
-            raise _NotServedError("502 Bad Gateway", f"no connection to {asked.host[:200]}") from None
+            raise _NotServedError("502 Bad Gateway", f"no connection to {asked.host[:200]!r}") from None
         try:
             if asked.is_tunnel:
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 await _both_ways((reader, writer), (far_reader, far_writer))
             else:
                 far_writer.write(asked.head_for(host))
-                async with asyncio.timeout(_IDLE_S):
-                    far_writer.write(await reader.readexactly(asked.body_bytes))
-                    await far_writer.drain()
+                await _pass_on(reader, far_writer, asked.body_bytes)
                 await _copy(far_reader, writer)
         finally:
             await _ended(far_writer)
@@ -125,9 +128,6 @@ class _NotServedError(Exception):
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(reason)
         self.status = status
-
-
-_MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -165,8 +165,8 @@ class _Asked(msgspec.Struct, frozen=True):
         if "transfer-encoding" in headers:
             raise _NotServedError("411 Length Required", "say how long the body is")
         length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or int(length) > _MAX_BODY_BYTES:
-            raise _NotServedError("413 Content Too Large", f"a body has at most {_MAX_BODY_BYTES:,} bytes")
+        if not (length.isascii() and length.isdigit() and len(length) <= _MAX_DIGITS):
+            raise _NotServedError("400 Bad Request", "the length of the body is no number")
         path = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
         return cls(method, parts.hostname or "", port, path, headers, int(length))
 
@@ -193,6 +193,18 @@ async def _both_ways(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_copy(near[0], far[1]))
         tasks.create_task(_copy(far[0], near[1]))
+
+
+async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, count: int) -> None:
+    """So many bytes, and none that may come behind them."""
+    while count:
+        async with asyncio.timeout(_IDLE_S):
+            data = await source.read(min(count, _CHUNK_BYTES))
+            if not data:
+                raise asyncio.IncompleteReadError(b"", count)
+            count -= len(data)
+            target.write(data)
+            await target.drain()
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
