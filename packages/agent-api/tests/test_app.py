@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from agent_api.access.audit import AuditLog
+from agent_api.access.console import ConsoleSessions
 from agent_api.access.idempotency import Replies
 from agent_api.access.keys import DEFAULT_TENANT, KeyLimits, KeyStore
 from agent_api.access.spending import Meter, SpendingBook
@@ -51,6 +52,7 @@ class Serving:
             book=book,
             audit=audit,
             replies=Replies(folder),
+            console=ConsoleSessions(folder, keys),
             metrics=Metrics(),
         )
         headers = {"Authorization": f"Bearer {keys.create(now=0.0)[1]}"}
@@ -62,7 +64,13 @@ class Serving:
         self._tasks.cancel_scope.cancel()
         await self._client.aclose()
         await self._tasks.__aexit__(None, None, None)
-        for one in (self.daemon.keys, self.daemon.book, self.daemon.audit, self.daemon.replies):
+        for one in (
+            self.daemon.keys,
+            self.daemon.book,
+            self.daemon.audit,
+            self.daemon.replies,
+            self.daemon.console,
+        ):
             one.close()
 
 

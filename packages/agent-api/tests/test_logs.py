@@ -110,3 +110,33 @@ async def test_a_request_keeps_the_name_that_its_client_gave_it(open_serving, lo
                 await anyio.sleep(0.01)
     (rests,) = [line for line in lines(logs) if "rests" in line["event"]]
     assert (rests["request_id"], rests["run_id"]) == ("mine-1", run_id)
+
+
+async def test_a_whole_exercise_leaves_no_secret_in_the_log(open_serving, logs):
+    hooks = {"webhook_networks": "127.0.0.0/8", "webhook_ports": "9"}
+    async with open_serving([answer("Fine.")], api_key="provider-secret", **hooks) as (client, daemon):
+        secrets = [daemon.first_key, "provider-secret", KEY]
+        client.headers["Authorization"] = f"Bearer {daemon.first_key}"
+        made = (await client.post("/api/v1/keys", json={})).json()
+        rotated = (await client.post(f"/api/v1/keys/{made['about']['key_id']}/rotate", json={})).json()
+        hook = {"url": "https://127.0.0.1:9/x?token=t0ken-of-url", "events": ["run.done"]}
+        webhook = (await client.post("/api/v1/webhooks", json=hook)).json()
+        one = f"/api/v1/webhooks/{webhook['about']['webhook_id']}"
+        again = (await client.post(f"{one}/rotate", json={})).json()
+        begun = await client.post("/console/session")
+        secrets += [made["key"], rotated["key"], webhook["secret"], again["secret"]]
+        secrets += [begun.cookies["agent_session"], begun.json()["csrf_token"]]
+        for wrong in (KEY, made["key"], daemon.first_key[:-1]):
+            refused = await client.get("/api/v1/runs", headers={"Authorization": f"Bearer {wrong}"})
+            assert refused.status_code == 401
+        await client.post("/api/v1/runs", json={"prompt": "x", "api_key": KEY})
+        run_id = (await client.post("/api/v1/runs", json={"prompt": "hello"})).json()["run_id"]
+        await client.get(f"/api/v1/runs/{daemon.first_key}")
+        await client.post(f"{one}/test")
+        with anyio.fail_after(20):
+            while f"run {run_id} rests" not in logs.getvalue():
+                await anyio.sleep(0.01)
+    text = logs.getvalue()
+    assert len(lines(logs)) > 10
+    assert [secret for secret in secrets if secret in text] == []
+    assert [secret for secret in secrets if secret[-12:] in text] == []

@@ -21,6 +21,7 @@ from agent_api.openai.routes import openai_routes
 from agent_api.operations import Operations
 from agent_api.problems import Problem, problem, problem_of
 from agent_api.routes.a2a import a2a, card_route
+from agent_api.routes.console import ConsoleController
 from agent_api.routes.events import events, socket
 from agent_api.routes.health import health
 from agent_api.routes.keys import KeysController
@@ -45,6 +46,7 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 ROUTES = (
     openai_routes,
     health,
+    ConsoleController,
     RunsController,
     SessionsController,
     WebhooksController,
@@ -128,6 +130,7 @@ def create_app(daemon: Daemon) -> Gate:
         book=daemon.book,
         audit=daemon.audit,
         replies=daemon.replies,
+        sessions=daemon.console,
         metrics=daemon.metrics,
         open_paths=open_paths,
     )

@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from agent_api.access.audit import AuditLog
+from agent_api.access.console import ConsoleSessions
 from agent_api.access.idempotency import Replies
 from agent_api.access.keys import KeyStore
 from agent_api.access.spending import Meter, SpendingBook
@@ -27,6 +28,7 @@ class Daemon(msgspec.Struct, frozen=True, kw_only=True):
     book: SpendingBook
     audit: AuditLog
     replies: Replies
+    console: ConsoleSessions
     metrics: Metrics
     settings: Settings = Settings()
     first_key: str = ""
@@ -51,6 +53,7 @@ async def open_daemon(machine: Machine) -> AsyncGenerator[Daemon]:
         closing(SpendingBook(folder)) as book,
         closing(AuditLog(folder, secret=keys.secret_for("audit"))) as audit,
         closing(Replies(folder)) as replies,
+        closing(ConsoleSessions(folder, keys, origin=machine.settings.origin)) as console,
     ):
         metrics = Metrics()
         tenants = Tenants(
@@ -66,6 +69,7 @@ async def open_daemon(machine: Machine) -> AsyncGenerator[Daemon]:
                 book=book,
                 audit=audit,
                 replies=replies,
+                console=console,
                 metrics=metrics,
                 settings=machine.settings,
                 first_key=first_key,

@@ -111,10 +111,10 @@ class ScopeMissingError(ApiError):
 
 
 class OriginRefusedError(ApiError):
-    """A page of another site asked."""
+    """A page of another site asked, or a browser's request does not prove that none did."""
 
-    def __init__(self) -> None:
-        super().__init__("a page of another site may not ask here: the Origin is not that of this server")
+    def __init__(self, why: str = "the Origin is not that of this server") -> None:
+        super().__init__(f"a page of another site may not ask here: {why}")
 
 
 class RateLimitedError(ApiError):

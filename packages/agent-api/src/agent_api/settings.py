@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether the model may search the knowledge bases. Small models are confused by more tools."""
     long_term: bool = False
     """Whether what was said is recalled in later sessions, and the model may note and recall."""
+    origin: str = ""
+    """What browsers see the daemon as, behind a proxy: `https://agent.example.org`. Empty: what they name as host."""
     webhook_networks: str = ""
     """Networks that webhooks may reach although they are not public, such as `10.1.0.0/16, 127.0.0.0/8`."""
     webhook_ports: str = "80, 443, 8080, 8443"

@@ -12,18 +12,29 @@ from collections.abc import Iterable
 import msgspec
 import structlog
 
+from agent_api.access import console
 from agent_api.access.asgi import Application, Message, Receive, Scope, Send
 from agent_api.access.audit import AuditLog, Entry
+from agent_api.access.console import ConsoleSession, ConsoleSessions, cookie_of
 from agent_api.access.idempotency import Replies
-from agent_api.access.keys import ApiKey, KeyStore
+from agent_api.access.keys import PREFIX, ApiKey, KeyStore
 from agent_api.access.once import name_of, once
 from agent_api.access.scopes import ANY_KEY, NO_KEY
 from agent_api.access.spending import SpendingBook
-from agent_api.errors import ApiError, IdempotencyError, KeyRefusedError, RateLimitedError, ScopeMissingError
+from agent_api.errors import (
+    ApiError,
+    IdempotencyError,
+    KeyRefusedError,
+    OriginRefusedError,
+    RateLimitedError,
+    ScopeMissingError,
+)
+from agent_api.logs import hide_secrets
 from agent_api.metrics import Metrics
-from agent_api.problems import problem_of
+from agent_api.problems import outcome, problem_of
 from agent_core.system import SystemIds
 
+KEY_PREFIX = f"{PREFIX}_"
 logger = logging.getLogger("agentd")
 
 OPEN_PATHS = frozenset({"/health"})
@@ -43,6 +54,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
     key: ApiKey
     request_id: str
+    console: ConsoleSession | None = None
+    """The browser's session that stands for the key; None: the key itself came along."""
 
     @property
     def tenant(self) -> str:
@@ -61,6 +74,7 @@ class Gate:
         book: SpendingBook,
         audit: AuditLog,
         replies: Replies,
+        sessions: ConsoleSessions,
         metrics: Metrics,
         open_paths: frozenset[str] = OPEN_PATHS,
     ) -> None:
@@ -69,6 +83,7 @@ class Gate:
         self._book = book
         self._audit = audit
         self._replies = replies
+        self._sessions = sessions
         self._metrics = metrics
         self._open_paths = open_paths
         self._ids = SystemIds()
@@ -85,7 +100,7 @@ class Gate:
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         now = time.time()
         try:
-            key = self._keys.find(_key_text(scope), now)
+            key, session = self._who(scope, now)
         except KeyRefusedError as error:
             self._note(scope, None, request_id, 401)
             self._metrics.refused(401)
@@ -94,12 +109,15 @@ class Gate:
         try:
             self._audit.check()
             self._book.count_request(key, now)
-        except RateLimitedError as error:
-            self._note(scope, key, request_id, 429)
-            self._metrics.refused(429)
+            if session is not None:
+                self._sessions.check(session, scope)
+        except (RateLimitedError, OriginRefusedError) as error:
+            status = outcome(error).status
+            self._note(scope, key, request_id, status)
+            self._metrics.refused(status)
             await _refuse(send, scope, error, request_id)
             return
-        scope["principal"] = Principal(key=key, request_id=request_id)
+        scope["principal"] = Principal(key=key, request_id=request_id, console=session)
         sender = self._sender(scope, send, key, request_id)
         if not name_of(scope):
             await self._app(scope, receive, sender)
@@ -108,6 +126,12 @@ class Gate:
             await once(self._app, scope, receive, sender, replies=self._replies, key_id=key.key_id)
         except IdempotencyError as error:
             await _refuse(sender, scope, error, request_id)
+
+    def _who(self, scope: Scope, now: float) -> tuple[ApiKey, ConsoleSession | None]:
+        """The key that came along, or that a browser's session stands for."""
+        text = _key_text(scope)
+        token = "" if text else cookie_of(scope)
+        return self._sessions.find(token, now) if token else (self._keys.find(text, now), None)
 
     def _sender(self, scope: Scope, send: Send, key: ApiKey, request_id: str) -> Send:
         """Sends with the request's id, and notes what came of it."""
@@ -121,7 +145,8 @@ class Gate:
                 route = scope.get("path_template") or "(none)"
                 self._metrics.request(route, scope["method"], status, time.perf_counter() - began)
                 logger.debug("%s %s is answered with %s", scope["method"], scope["path"], status)
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                own = ((b"x-request-id", request_id.encode()), *_console_headers(scope))
+                message["headers"] = [*message.get("headers", ()), *own]
             elif message["type"] == "websocket.accept":
                 self._note(scope, key, request_id, 101)
             await send(message)
@@ -129,13 +154,15 @@ class Gate:
         return sender
 
     def _note(self, scope: Scope, key: ApiKey | None, request_id: str, status: int) -> None:
-        client = scope.get("client")
+        client, path = scope.get("client"), scope["path"][:200]
+        if KEY_PREFIX in path:  # somebody put a key where an id belongs
+            path = hide_secrets(path)
         self._audit.note(
             Entry(
                 at=round(time.time(), 3),
                 tenant="" if key is None else key.tenant,
                 key_id="" if key is None else key.key_id,
-                action=f"{scope.get('method', 'WEBSOCKET')} {scope['path'][:200]}",
+                action=f"{scope.get('method', 'WEBSOCKET')} {path}",
                 status=status,
                 client="" if client is None else client[0],
                 request_id=request_id,
@@ -154,6 +181,11 @@ def _key_text(scope: Scope) -> str:
     return ""
 
 
+def _console_headers(scope: Scope) -> Iterable[tuple[bytes, bytes]]:
+    """What browsers are told with whatever the console gets."""
+    return console.HEADERS if scope["path"].startswith(console.PATH) else ()
+
+
 def _given_id(scope: Scope) -> str:
     """The name that the client gave to its request, if it is one."""
     for name, value in scope["headers"]:
@@ -170,6 +202,7 @@ async def _refuse(send: Send, scope: Scope, error: ApiError, request_id: str) ->
     body = msgspec.json.encode(problem.body)
     fields = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     fields += [(b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
+    fields += _console_headers(scope)
     await send({"type": "http.response.start", "status": problem.status, "headers": fields})
     await send({"type": "http.response.body", "body": body, "more_body": False})
 

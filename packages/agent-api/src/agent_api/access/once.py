@@ -1,9 +1,14 @@
 """Runs a request that carries an idempotency key at most once: see `idempotency`."""
 
 import time
+from http import HTTPStatus
+
+import msgspec
 
 from agent_api.access.asgi import Application, Message, Receive, Scope, Send
 from agent_api.access.idempotency import HEADER, Replies, Reply
+from agent_api.errors import IdempotencyError
+from agent_api.problems import problem_of
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
@@ -38,7 +43,27 @@ async def once(
     try:
         await application(scope, _again(body, receive), kept)
     finally:
-        replies.end(key_id, name, path=path, body=body, now=time.time(), reply=kept.reply)
+        reply = kept.reply
+        if reply is not None and reply.status < HTTPStatus.BAD_REQUEST and _shows_a_secret(scope):
+            reply = _SHOWN_ONCE
+        replies.end(key_id, name, path=path, body=body, now=time.time(), reply=reply)
+
+
+def _shows_a_secret(scope: Scope) -> bool:
+    """Whether the reply of this route is shown once, and kept nowhere."""
+    handler = scope.get("route_handler")
+    return handler is not None and bool(handler.opt.get("shown_once"))
+
+
+def _shown_once() -> Reply:
+    why = "is that of a request whose reply held a secret, which was shown once; it was done"
+    shown = problem_of(IdempotencyError(why), "/")
+    headers = [(name.encode(), value.encode()) for name, value in shown.headers.items()]
+    return Reply(status=shown.status, headers=headers, body=msgspec.json.encode(shown.body))
+
+
+_SHOWN_ONCE = _shown_once()
+"""What is kept in the place of a reply with a secret."""
 
 
 class _Kept:

@@ -56,7 +56,11 @@ class KeysController(Controller):
     path = "/api/v1/keys"
     tags = ("keys",)
 
-    @post(opt={"scope": Scope.KEYS_ADMIN}, status_code=HTTP_201_CREATED, summary="Make a key")
+    @post(
+        opt={"scope": Scope.KEYS_ADMIN, "shown_once": True},
+        status_code=HTTP_201_CREATED,
+        summary="Make a key",
+    )
     async def create(
         self, data: JSONBody[NewKey], principal: NamedDependency[Principal], daemon: NamedDependency[Daemon]
     ) -> ShownKey:
@@ -103,7 +107,7 @@ class KeysController(Controller):
 
     @post(
         "/{key_id:str}/rotate",
-        opt={"scope": Scope.KEYS_ADMIN},
+        opt={"scope": Scope.KEYS_ADMIN, "shown_once": True},
         status_code=HTTP_201_CREATED,
         summary="Rotate a key",
     )

@@ -70,7 +70,11 @@ class WebhooksController(Controller):
     path = "/api/v1/webhooks"
     tags = ("webhooks",)
 
-    @post(opt={"scope": Scope.WEBHOOKS_WRITE}, status_code=HTTP_201_CREATED, summary="Make a webhook")
+    @post(
+        opt={"scope": Scope.WEBHOOKS_WRITE, "shown_once": True},
+        status_code=HTTP_201_CREATED,
+        summary="Make a webhook",
+    )
     async def create(
         self,
         data: JSONBody[NewWebhook],
@@ -116,7 +120,7 @@ class WebhooksController(Controller):
 
     @post(
         "/{webhook_id:str}/rotate",
-        opt={"scope": Scope.WEBHOOKS_WRITE},
+        opt={"scope": Scope.WEBHOOKS_WRITE, "shown_once": True},
         status_code=HTTP_201_CREATED,
         summary="Rotate a webhook's secret",
     )
