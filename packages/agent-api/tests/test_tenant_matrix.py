@@ -49,6 +49,23 @@ def bearer(text):
     return {"Authorization": f"Bearer {text}"} if text else {}
 
 
+async def made(client, admin):
+    """One of everything that can be named, by the name of the parameter that names it."""
+    begun = (await client.post("/api/v1/runs", json={"prompt": "hello"}, headers=admin)).json()
+    hook = (await client.post("/api/v1/webhooks", json=HOOK, headers=admin)).json()["about"]["webhook_id"]
+    sent = (await client.post(f"/api/v1/webhooks/{hook}/test", headers=admin)).json()["message_id"]
+    timed = {"cron": "@daily", "run": {"prompt": "x"}}
+    schedule = (await client.post("/api/v1/schedules", json=timed, headers=admin)).json()["schedule_id"]
+    named = {
+        "session_id": begun["session_id"],
+        "webhook_id": hook,
+        "message_id": sent,
+        "schedule_id": schedule,
+    }
+    others = ("run_id", "other_id", "model", "response_id", "conversation_id", "item_id", "name", "ingest_id")
+    return named | dict.fromkeys(others, begun["run_id"])
+
+
 async def test_no_route_lets_a_wrong_key_in(open_serving):
     script = [call("ask_person", {"question": "?"}, tool_call_id="q"), answer("x")]
     hooks = {"webhook_networks": "127.0.0.0/8", "webhook_ports": "9"}
@@ -62,16 +79,12 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
             if (method, path) not in OPEN
         ]
         assert len(routes) >= 15
-        begun = (await client.post("/api/v1/runs", json={"prompt": "hello"}, headers=admin)).json()
-        theirs = begun["run_id"]
-        hook = (await client.post("/api/v1/webhooks", json=HOOK, headers=admin)).json()["about"]["webhook_id"]
-        sent = (await client.post(f"/api/v1/webhooks/{hook}/test", headers=admin)).json()["message_id"]
-        timed = {"cron": "@daily", "run": {"prompt": "x"}}
-        schedule = (await client.post("/api/v1/schedules", json=timed, headers=admin)).json()["schedule_id"]
+        there_are = await made(client, admin)
+        theirs, their_key = there_are["run_id"], daemon.first_key.split("_")[1]
+        there_are["key_id"] = their_key
         with anyio.fail_after(20):
             while (await client.get(f"/api/v1/runs/{theirs}", headers=admin)).json()["status"] != "waiting":
                 await anyio.sleep(0.01)
-        their_key = daemon.first_key.split("_")[1]
         before = (await client.get(f"/api/v1/runs/{theirs}", headers=admin)).json()
 
         keys = daemon.keys
@@ -81,18 +94,6 @@ async def test_no_route_lets_a_wrong_key_in(open_serving):
         no_scope_text = keys.create(now=0.0, scopes=())[1]
         other_scopes = [scope for scope in ALL if scope != "tenants:admin"]
         other_text = keys.create(now=0.0, tenant="other", scopes=other_scopes)[1]
-
-        there_are = {
-            "key_id": their_key,
-            "session_id": begun["session_id"],
-            "webhook_id": hook,
-            "message_id": sent,
-            "schedule_id": schedule,
-        }
-        there_are |= dict.fromkeys(
-            ("run_id", "other_id", "model", "response_id", "conversation_id", "item_id", "name", "ingest_id"),
-            theirs,
-        )
 
         async def ask(method, path, text, ids):
             real = path.format(**ids, path="openapi.json")
