@@ -299,7 +299,6 @@ def test_a_sandbox_is_given_the_hosts_that_are_granted_and_no_other():
 BUDGETS = [
     (Budget(calls=2), "2 calls"),
     (Budget(result_chars=3), "3 characters"),
-    (Budget(run_s=0.000001), "1e-06 s"),
 ]
 
 
@@ -313,6 +312,29 @@ async def test_a_budget_ends_with_its_run(open_runner, budget, words, of_run):
     assert results[-1].error == "budget_spent"
     assert words in results[-1].content
     assert not (await call(runner, text="ab", run_id="another")).error
+
+
+async def test_a_result_is_cut_where_the_budget_ends(open_runner):
+    runner = open_runner("here", grants=Grants(per_run=Budget(result_chars=3)))
+    assert (await call(runner, text="ab")).content == "ab"
+    assert (await call(runner, text="ab")).content.startswith("a\n[cut: the result has 2 characters")
+    assert (await call(runner, text="ab")).error == "budget_spent"
+
+
+@pytest.mark.parametrize("of_run", [True, False])
+async def test_a_call_is_stopped_where_the_seconds_of_its_run_end(open_runner, of_run, tmp_path):
+    """Long before its own deadline; what it had spent counts, and another run has seconds of its own."""
+    budget, path = Budget(run_s=0.2), tmp_path / "there"
+    grants = Grants(per_run=budget) if of_run else Grants(plugins={"odd": Grant(budget=budget)})
+    runner = open_runner("here", grants=grants)
+    why = "wait_for was stopped: the seconds that tools may take in this run are used up"
+    with anyio.fail_after(20):
+        stopped = await call(runner, "wait_for", path=str(path))
+        assert (stopped.error, stopped.content) == ("budget_spent", why)
+        refused = await call(runner, "wait_for", path=str(path))
+        assert (refused.error, "may use 0.2 s" in refused.content) == ("budget_spent", True)
+        path.touch()  # a thread cannot be stopped: it waits no more
+        assert (await call(runner, "wait_for", run_id="another", path=str(path))).content == "waited"
 
 
 async def test_the_operator_puts_a_wall_around_a_trusted_plugin(open_runner):

@@ -3,7 +3,10 @@
 The limits of a run that survive a restart are agent_core's (`limits`); these bound what one process does for one run.
 """
 
+import math
+import sys
 from collections import OrderedDict
+from typing import NamedTuple
 
 from agent_skills.policy import Budget
 
@@ -30,6 +33,13 @@ class _Spent:
         return ""
 
 
+class Left(NamedTuple):
+    """What is left of all budgets that bind a call."""
+
+    run_s: float
+    result_chars: int
+
+
 class Ledger:
     """The books of one runner."""
 
@@ -54,6 +64,17 @@ class Ledger:
         run[""].calls += 1
         own.calls += 1
         return ""
+
+    def left(self, run_id: str, skill: str, budget: Budget) -> Left:
+        """What a call that was begun may still take; of calls side by side, each as if it were alone."""
+        run = self._runs.get(run_id, {})
+        run_s, result_chars = math.inf, sys.maxsize
+        for spent, may in ((run.get(""), self._per_run), (run.get(skill), budget)):
+            if spent is not None and may.run_s:
+                run_s = min(run_s, may.run_s - spent.run_s)
+            if spent is not None and may.result_chars:
+                result_chars = min(result_chars, may.result_chars - spent.result_chars)
+        return Left(max(run_s, 0.0), max(result_chars, 0))
 
     def end(self, run_id: str, skill: str, run_s: float, result_chars: int) -> None:
         """Count what a call took."""

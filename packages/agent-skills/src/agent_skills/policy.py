@@ -19,8 +19,9 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
     calls: int = 0
     run_s: float = 0.0
-    """Seconds that calls ran, added up; those that ran side by side count each."""
+    """Seconds that calls ran, added up; those that ran side by side count each. A call is stopped where they end."""
     result_chars: int = 0
+    """Characters of results, added up; a result is cut where they end."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

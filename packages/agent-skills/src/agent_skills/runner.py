@@ -6,6 +6,7 @@ Codes of failed results are stable: `unknown_tool`, `malformed_arguments`, `inva
 """
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -62,6 +63,8 @@ class _Job(NamedTuple):
     call: ToolCall
     arguments: dict[str, object]
     context: ToolContext
+    max_chars: int
+    """Of the result."""
 
 
 class SkillRunner:
@@ -160,10 +163,18 @@ class SkillRunner:
         refused = self._grants.refusal(skill, plugin)
         if refused:
             return _refuse(call, "not_granted", refused)
-        spent = self._ledger.begin(context.run_id, call.name, self._grants.of(plugin).budget)
+        budget = self._grants.of(plugin).budget
+        spent = self._ledger.begin(context.run_id, call.name, budget)
         if spent:
             return _refuse(call, "budget_spent", f"{spent}; go on without it")
-        return await self._perform(_Job(skill, plugin, call, arguments, context))
+        left = self._ledger.left(context.run_id, call.name, budget)
+        job = _Job(skill, plugin, call, arguments, context, min(left.result_chars, self._max_result_chars))
+        if left.run_s == math.inf:
+            return await self._perform(job)
+        with anyio.move_on_after(left.run_s):
+            return await self._perform(job)
+        why = f"{call.name} was stopped: the seconds that tools may take in this run are used up"
+        return msgspec.structs.replace(_refuse(call, "budget_spent", why), labels=skill.spec.labels)
 
     async def _perform(self, job: "_Job") -> ToolResult:
         """Run a call that may be made, and count it."""
@@ -225,7 +236,7 @@ class SkillRunner:
                 plugin=job.plugin,
                 context=job.context,
                 secrets=secrets,
-                max_chars=self._max_result_chars,
+                max_chars=job.max_chars,
                 on_step=on_step,
             )
         if skill.parameters.context_name:
@@ -233,7 +244,7 @@ class SkillRunner:
         if skill.parameters.secrets_name:
             job.arguments[skill.parameters.secrets_name] = secrets
         value = await self._in_process.call(skill, job.arguments, on_step)
-        return as_text(value, skill.spec.name, self._max_result_chars)
+        return as_text(value, skill.spec.name, job.max_chars)
 
     def _on_step(self, job: "_Job") -> OnStep | None:
         tell = self._on_progress
