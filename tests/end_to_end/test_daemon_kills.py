@@ -98,7 +98,7 @@ async def seen_of(scripted_model, prompt):
             await asyncio.sleep(0.1)
 
 
-@few_and_many(30, 200)
+@few_and_many(12, 200)
 async def test_killed_in_the_middle_every_run_finishes_and_no_acknowledged_event_is_lost(agentd, count):
     room = {"AGENT_MAX_RUNS": str(count)}
     daemon = agentd(**room)
@@ -130,7 +130,7 @@ async def test_killed_in_the_middle_every_run_finishes_and_no_acknowledged_event
 
 async def test_a_client_that_leaves_stops_nothing(agentd, scripted_model):
     async with agentd().client() as client:
-        ids = [await begin(client, f"left={n} words=20 ms=50") for n in range(8)]
+        ids = [await begin(client, f"left={n} words=20 ms=30") for n in range(8)]
         await asyncio.gather(*(Stream(run_id).follow(client, until="text.delta") for run_id in ids))
         for run_id in ids:
             assert len((await rest(client, run_id))["answer"].split()) == 20
