@@ -9,7 +9,7 @@ import msgspec
 
 from agent_core.knowledge import MetadataValue
 
-Kind: TypeAlias = Literal["text", "markdown", "html", "pdf", "office", "code", "table", "json"]
+Kind: TypeAlias = Literal["text", "markdown", "html", "pdf", "office", "picture", "code", "table", "json"]
 
 
 class Heading(msgspec.Struct, frozen=True, array_like=True):

@@ -22,9 +22,9 @@ from agent_memory.knowledge import archives
 from agent_memory.knowledge.chunking import units
 from agent_memory.knowledge.documents import Document, suffix_of
 from agent_memory.knowledge.domains import Domain
-from agent_memory.knowledge.parsing import NOT_READ, reading
+from agent_memory.knowledge.parsing import NOT_READ, Reader, is_for, reading
 from agent_memory.knowledge.rows import FORMAT, Unit
-from agent_memory.knowledge.worker import ParsingWorker
+from agent_memory.knowledge.worker import worker_of
 
 Metadata: TypeAlias = Mapping[str, MetadataValue] | Callable[[str], Mapping[str, MetadataValue]]
 """The same for every source, or made from the name of each."""
@@ -84,12 +84,15 @@ class Shelf(Protocol):
 class _Run:
     """One ingest."""
 
-    def __init__(self, kb: Shelf, domain: Domain, known: Mapping[str, str], metadata: Metadata) -> None:
+    def __init__(
+        self, kb: Shelf, domain: Domain, known: Mapping[str, str], metadata: Metadata, reader: Reader
+    ) -> None:
         self.kb = kb
         self.domain = domain
         self.known = dict(known)
         self.metadata = metadata
-        self.worker = ParsingWorker()
+        self.reader: Reader = reader
+        self.worker = worker_of(reader)
         self.seen: set[str] = set()
         self.added: list[str] = []
         self.changed: list[str] = []
@@ -114,11 +117,11 @@ class _Run:
     async def document(self, source: str, content: bytes) -> None:
         """Do one document."""
         self.seen.add(source)
-        reason = _not_worth_reading(source, content)
+        reason = _not_worth_reading(source, content, self.reader)
         if reason:
             self.skipped.append(NotKept(source=source, reason=reason))
             return
-        digest = self._digest(content)
+        digest = self._digest(source, content)
         if self.known.get(source) == digest:
             self.unchanged += 1
             return
@@ -133,14 +136,15 @@ class _Run:
             return
         await self._keep(source, made)
 
-    def _digest(self, content: bytes) -> str:
-        cut = msgspec.json.encode((FORMAT, self.domain.chunking))
+    def _digest(self, source: str, content: bytes) -> str:
+        by = ("docling",) if is_for(source, self.reader) else ()
+        cut = msgspec.json.encode((FORMAT, self.domain.chunking, *by))
         return hashlib.blake2b(
             content, digest_size=16, key=hashlib.blake2b(cut, digest_size=16).digest()
         ).hexdigest()
 
     async def _parse(self, source: str, content: bytes) -> Document:
-        known = reading(source)
+        known = reading(source, self.reader)
         if known.in_worker:
             return await self.worker.parse(source, content)
         try:
@@ -193,6 +197,7 @@ async def ingested(
     metadata: Metadata,
     on_progress: Callable[[Progress], None] | None,
     fetch: Fetch | None,
+    reader: Reader = "built-in",
     remove_missing: bool,
 ) -> IngestReport:
     """Read folders, files and addresses into a domain; `known`: the digests of the sources that are kept.
@@ -200,7 +205,7 @@ async def ingested(
     A digest that is empty says that half of the source is there: it is replaced.
     """
     begun = time.monotonic()
-    run = _Run(kb, domain, known, metadata)
+    run = _Run(kb, domain, known, metadata, reader)
     listed = await asyncio.to_thread(lambda: list(_listed(origins)))
     try:
         for number, source in enumerate(listed, start=1):
@@ -282,10 +287,10 @@ def _read(path: str) -> bytes | None:
     return content if len(content) <= MAX_FILE_BYTES else None
 
 
-def _not_worth_reading(source: str, content: bytes) -> str:
+def _not_worth_reading(source: str, content: bytes, reader: Reader) -> str:
     if not content:
         return "it is empty"
-    if suffix_of(source) in NOT_READ:
+    if suffix_of(source) in NOT_READ and not is_for(source, reader):
         return "files of its kind hold no text"
     return ""
 

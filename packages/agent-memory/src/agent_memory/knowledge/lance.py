@@ -5,7 +5,6 @@ Puts together what its neighbours do: `index` keeps, `writer` writes, `retrieval
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,8 +22,10 @@ from agent_memory.knowledge import ingest, routing
 from agent_memory.knowledge.allocators import give_back
 from agent_memory.knowledge.domains import BUILT_IN, Domain
 from agent_memory.knowledge.embedding import check_embedder, embedded_again, unit_vectors
+from agent_memory.knowledge.erasure import erase
 from agent_memory.knowledge.filters import kinds, predicate
 from agent_memory.knowledge.index import LanceTables
+from agent_memory.knowledge.parsing import Reader, check_reader
 from agent_memory.knowledge.portable import export_domains, restore_domains
 from agent_memory.knowledge.retrieval import Reranker, RetrievalWeights, Shelf, reranked
 from agent_memory.knowledge.rows import Unit, as_array, batch
@@ -35,7 +36,6 @@ from agent_memory.manifest import ExportedDomain, Manifest, manifest_of, with_kn
 from agent_memory.table_files import Format
 
 _RERANKED = 40
-_NO_TIME = timedelta(milliseconds=5)  # what is older is not kept; LanceDB warns of none at all
 _READ_ONE_BY_ONE = 2_000
 """More rows than this outside of the indexes are worth an upkeep."""
 _PROFILED = 2_000
@@ -209,19 +209,8 @@ class LanceKnowledgeBase:
             KnowledgeUnavailableError: the storage failed; ask again, for what is left may still be read.
         """
         shelf = await self._shelf(self._known(domain))
-        if shelf is None:
-            return
-        writer = self._writer(domain, shelf)
-        await writer.delete(sources)
-        for name in await shelf.table.marks():
-            await shelf.table.unmark(name)
-        await shelf.table.rewrite()
-        await shelf.table.make_indexes(shelf.domain)
-        await shelf.table.index_vectors(await shelf.table.count(), anew=True)
-        # The first brings fragments together; the second lets the version go that the first began from.
-        for _ in range(2):
-            await asyncio.sleep(_NO_TIME.total_seconds())
-            await writer.put_in_order(keep=_NO_TIME, delete_unverified=True)
+        if shelf is not None:
+            await erase(shelf.table, self._writer(domain, shelf), shelf.domain, sources)
 
     async def sources(self, domain: str) -> Mapping[str, str]:
         """Every source that is kept, with the digest of what was read."""
@@ -235,6 +224,7 @@ class LanceKnowledgeBase:
         metadata: ingest.Metadata | None = None,
         on_progress: Callable[[ingest.Progress], None] | None = None,
         fetch: ingest.Fetch | None = None,
+        reader: Reader = "built-in",
         remove_missing: bool = False,
     ) -> ingest.IngestReport:
         """Read folders, files and web addresses. What has not changed since is not read again; a run that was killed
@@ -246,14 +236,17 @@ class LanceKnowledgeBase:
             metadata: For every source, or made from its name; fields of the domain can be filtered by.
             on_progress: Called after every file, in this task.
             fetch: Gets the content of an address; the standard library's client if none is given.
+            reader: `docling` (extra `[docling]`) reads PDF, office files and pictures better, in seconds a page.
             remove_missing: Sources that stood below one of the folders and are gone, go here too.
 
         Raises:
             UnknownDomainError: the domain is not known.
+            ConfigurationError: the reader is not installed, or there is none of that name.
             EmbedderMismatchError: the vectors that are kept are of another embedder.
             ModelUnavailableError: the embedder failed; what was committed is kept.
             KnowledgeUnavailableError: the storage failed; what was committed is kept.
         """
+        check_reader(reader)
         shelf = await self._shelf(self._known(domain), create=True)
         assert shelf is not None  # noqa: S101  # it was asked for
         known = dict.fromkeys(await shelf.table.sources(), "") | await shelf.table.digests()
@@ -266,14 +259,19 @@ class LanceKnowledgeBase:
             metadata=metadata or {},
             on_progress=on_progress,
             fetch=fetch,
+            reader=reader,
             remove_missing=remove_missing,
         )
         if await shelf.table.version() == before:
             return report
+        return msgspec.structs.replace(report, version=await self._kept(shelf))
+
+    async def _kept(self, shelf: Shelf) -> str:
+        """What follows an ingest that changed something; the name of the version that it made."""
         if await shelf.table.unindexed() > _READ_ONE_BY_ONE:
-            await self._writer(domain, shelf).put_in_order()
+            await self._writer(shelf.domain.name, shelf).put_in_order()
         await asyncio.to_thread(give_back)
-        return msgspec.structs.replace(report, version=await marked(shelf.table))
+        return await marked(shelf.table)
 
     # ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -18,6 +18,7 @@ import msgspec
 
 from agent_memory.errors import ParseError
 from agent_memory.knowledge.documents import Document
+from agent_memory.knowledge.parsing import Reader, docling_reader, reading
 
 MEMORY_BYTES = 3 << 30
 """Address space of a worker; libraries map a good part of it."""
@@ -28,6 +29,7 @@ _STDERR = 2
 class _Request(msgspec.Struct, array_like=True):
     source: str
     content: bytes
+    reader: Reader
 
 
 class _Failure(msgspec.Struct, tag=True):
@@ -45,9 +47,12 @@ _replies: msgspec.msgpack.Decoder[_Reply] = msgspec.msgpack.Decoder(_Reply)
 class ParsingWorker:
     """Parses in a process of its own, started when it is first needed. Belongs to one loop; one file at a time."""
 
-    def __init__(self, *, timeout_s: float = 60.0, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(
+        self, *, timeout_s: float = 60.0, memory_bytes: int = MEMORY_BYTES, reader: Reader = "built-in"
+    ) -> None:
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
+        self._reader: Reader = reader
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
@@ -60,7 +65,7 @@ class ParsingWorker:
         async with self._turn:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    reply = await self._ask(msgspec.msgpack.encode(_Request(source, content)))
+                    reply = await self._ask(msgspec.msgpack.encode(_Request(source, content, self._reader)))
             except TimeoutError:
                 await self._end()
                 raise ParseError(source, f"it took more than {self._timeout_s:g} s to read") from None
@@ -109,6 +114,15 @@ class ParsingWorker:
         await self._end()
 
 
+def worker_of(reader: Reader) -> ParsingWorker:
+    """A worker with the limits that a reader needs: docling's models take more of everything."""
+    if reader == "built-in":
+        return ParsingWorker()
+    return ParsingWorker(
+        timeout_s=docling_reader.TIMEOUT_S, memory_bytes=docling_reader.MEMORY_BYTES, reader=reader
+    )
+
+
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
@@ -136,11 +150,9 @@ def _read(stream: BinaryIO) -> bytes:
 
 
 def _parse(request: bytes) -> _Reply:
-    from agent_memory.knowledge.parsing import reading  # noqa: PLC0415  # the parent needs none of it
-
     asked = msgspec.msgpack.decode(request, type=_Request)
     try:
-        return _Answer(document=reading(asked.source).parser(asked.content, asked.source))
+        return _Answer(document=reading(asked.source, asked.reader).parser(asked.content, asked.source))
     except ParseError as error:
         return _Failure(reason=error.reason)
     except MemoryError:

@@ -1,12 +1,15 @@
 """Which parser reads a file, by the end of its name; what no parser knows is read as text if it is text."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from agent_core.errors import ConfigurationError
 from agent_memory.knowledge.documents import Document, suffix_of
-from agent_memory.knowledge.parsing import code, plain, rich
+from agent_memory.knowledge.parsing import code, docling_reader, plain, rich
 
 Parser: TypeAlias = Callable[[bytes, str], Document]
+Reader: TypeAlias = Literal["built-in", "docling"]
+"""Who reads PDF, office files and pictures."""
 
 
 class Reading(NamedTuple):
@@ -42,9 +45,28 @@ NOT_READ = frozenset(_PICTURES.split())
 """Pictures, sounds and programs hold no text."""
 
 
-def reading(name: str) -> Reading:
+def reading(name: str, reader: Reader = "built-in") -> Reading:
     """The parser for a file of this name."""
     suffix = suffix_of(name)
+    if is_for(name, reader):
+        return Reading(docling_reader.document, in_worker=True)
     if suffix in _RICH:
         return Reading(_RICH[suffix], in_worker=True)
     return Reading(_PLAIN.get(suffix, plain.text), in_worker=False)
+
+
+def is_for(name: str, reader: Reader) -> bool:
+    """Whether a file of this name is read by docling."""
+    return reader == "docling" and suffix_of(name) in docling_reader.SUFFIXES
+
+
+def check_reader(reader: str) -> None:
+    """That there is such a reader.
+
+    Raises:
+        ConfigurationError: there is none of that name, or its extra is not installed.
+    """
+    if reader not in get_args(Reader):
+        raise ConfigurationError(f"there is no reader {reader!r}; there are {', '.join(get_args(Reader))}")
+    if reader == "docling" and not docling_reader.is_installed():
+        raise ConfigurationError("the reader 'docling' needs an extra: pip install 'agent-memory[docling]'")
