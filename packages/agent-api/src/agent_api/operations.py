@@ -23,7 +23,7 @@ from agent_api.sessions import Sessions
 from agent_api.settings import Settings
 from agent_api.supervisor import Supervisor
 from agent_api.watch import RunWatch
-from agent_api.webhooks.delivery import Deliverer, Targets
+from agent_api.webhooks.delivery import Deliverer, SecretOf, Targets
 from agent_api.webhooks.hooks import Webhooks
 from agent_api.webhooks.outbox import News
 from agent_memory.sqlite_store import SqliteStore
@@ -53,12 +53,13 @@ class Desk:
         self._records = records
         self._access = access
         self._web = targets.web()
+        secret_of = secrets_of(access.keys, tenant)
         self._deliverer = Deliverer(
-            records, self._web, secret_of=self._secret_of, on_disabled=self._webhook_disabled, now=time.time
+            records, self._web, secret_of=secret_of, on_disabled=self._webhook_disabled, now=time.time
         )
         self.watch = RunWatch(records, now=time.time, on_owed=self._deliverer.wake)
         self._webhooks = Webhooks(
-            records, web=self._web, deliverer=self._deliverer, secret_of=self._secret_of, now=time.time
+            records, web=self._web, wake=self._deliverer.wake, secret_of=secret_of, now=time.time
         )
 
     @classmethod
@@ -109,9 +110,6 @@ class Desk:
             ),
         )
 
-    def _secret_of(self, webhook_id: str, generation: int) -> bytes:
-        return self._access.keys.secret_for(f"webhook {self._tenant} {webhook_id} {generation}")
-
     def _webhook_disabled(self, webhook_id: str, reason: str) -> None:
         self._note("DISABLE webhook", f"{webhook_id}: {reason}")
 
@@ -127,6 +125,15 @@ class Desk:
             at=round(time.time(), 3), tenant=self._tenant, key_id=key_id, action=action, target=target[:300]
         )
         self._access.audit.note(entry)
+
+
+def secrets_of(keys: KeyStore, tenant: str) -> SecretOf:
+    """The secrets of a tenant's webhooks: made of the machine's own, and kept nowhere."""
+
+    def secret_of(webhook_id: str, generation: int) -> bytes:
+        return keys.secret_for(f"webhook {tenant} {webhook_id} {generation}")
+
+    return secret_of
 
 
 def targets_of(settings: Settings) -> Targets:

@@ -100,7 +100,7 @@ class Sessions:
             created_at=now,
             updated_at=now,
         )
-        await self.records.change(_put, view)
+        await self.records.change(put, view)
         return view
 
     async def page(self, *, cursor: str, limit: int) -> SessionPage:
@@ -111,7 +111,7 @@ class Sessions:
         """
         await self.settle()
         before = _position(cursor) if cursor else (float("inf"), "")
-        views = await self.records.read(_used_before, before, limit + 1)
+        views = await self.records.read(used_before, before, limit + 1)
         more = len(views) > limit
         items = tuple(views[:limit])
         return SessionPage(items=items, next_cursor=_cursor(items[-1]) if more else None)
@@ -122,7 +122,7 @@ class Sessions:
         Raises:
             NotFoundError: it has no run and was never made.
         """
-        found = await self.records.read(_get, session_id)
+        found = await self.records.read(kept, session_id)
         if found is not None:
             return found
         async for head in self.supervisor.agent.journal.heads(session_id=session_id, limit=1):
@@ -160,7 +160,7 @@ class Sessions:
             updated_at=self.supervisor.agent.runner.now(),
         )
         await self.settle()  # or what was seen before would come after
-        await self.records.change(_put, changed)
+        await self.records.change(put, changed)
         return changed
 
     async def messages(self, session_id: str, *, cursor: str, limit: int) -> MessagePage:
@@ -213,19 +213,22 @@ def drop(db: sqlite3.Connection, session_id: str) -> None:
 _FIELDS = "session_id, name, metadata, created_at, updated_at"
 
 
-def _put(db: sqlite3.Connection, view: SessionView) -> None:
+def put(db: sqlite3.Connection, view: SessionView) -> None:
+    """Keep what is known of a session, in the place of what was."""
     row = (view.session_id, view.name, msgspec.json.encode(view.metadata).decode())
     db.execute(
         "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", (*row, view.created_at, view.updated_at)
     )
 
 
-def _get(db: sqlite3.Connection, session_id: str) -> SessionView | None:
+def kept(db: sqlite3.Connection, session_id: str) -> SessionView | None:
+    """What is kept here of a session; None: nothing is."""
     row = db.execute(f"SELECT {_FIELDS} FROM sessions WHERE session_id = ?", (session_id,)).fetchone()  # noqa: S608
     return None if row is None else _view(row)
 
 
-def _used_before(db: sqlite3.Connection, before: tuple[float, str], limit: int) -> list[SessionView]:
+def used_before(db: sqlite3.Connection, before: tuple[float, str], limit: int) -> list[SessionView]:
+    """The sessions used before a time (of one time, by their ids), the one used last first."""
     query = (
         f"SELECT {_FIELDS} FROM sessions WHERE (updated_at, session_id) < (?, ?) "  # noqa: S608  # fields of ours
         "ORDER BY updated_at DESC, session_id DESC LIMIT ?"

@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from agent_api.cli import config, doctor, kb, keys, memory, models, run, runs, serve, skills
+from agent_api.cli import (
+    config,
+    doctor,
+    kb,
+    keys,
+    memory,
+    models,
+    run,
+    runs,
+    schedules,
+    serve,
+    sessions,
+    skills,
+    webhooks,
+)
 from agent_api.exit_codes import EXIT_INTERRUPTED, EXIT_OK
 
 app = typer.Typer(
@@ -21,6 +35,9 @@ app.command("run")(run.run)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.add_typer(runs.app, name="runs")
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(models.app, name="models")
 app.add_typer(skills.app, name="skills")
 app.add_typer(kb.app, name="kb")

@@ -9,7 +9,7 @@ import msgspec
 
 from agent_api.errors import InvalidRequestError, NotFoundError, TooManyKeptError
 from agent_api.webhooks import outbox
-from agent_api.webhooks.delivery import Deliverer, SecretOf
+from agent_api.webhooks.delivery import SecretOf
 from agent_api.webhooks.signing import shown_secret
 from agent_memory.sqlite_store import SqliteStore
 from agent_skills.errors import SkillFailedError
@@ -80,13 +80,14 @@ class Webhooks:
         records: SqliteStore,
         *,
         web: GuardedWeb,
-        deliverer: Deliverer,
+        wake: Callable[[], None],
         secret_of: SecretOf,
         now: Callable[[], float],
     ) -> None:
+        """`wake` tells who sends that something is owed."""
         self._records = records
         self._web = web
-        self._deliverer = deliverer
+        self._wake = wake
         self._secret_of = secret_of
         self._now = now
 
@@ -142,7 +143,7 @@ class Webhooks:
         given["events"] = None if events is None else " ".join(dict.fromkeys(events))
         changed = {column: value for column, value in given.items() if value is not None}
         await self._records.change(_change, webhook_id, changed, is_enabled, self._now())
-        self._deliverer.wake()
+        self._wake()
         return await self.view(webhook_id)
 
     async def remove(self, webhook_id: str) -> None:
@@ -176,7 +177,7 @@ class Webhooks:
             message_id=f"msg_{secrets.token_hex(12)}", type=TEST, at=now, data={"webhook_id": webhook_id}
         )
         await self._records.change(outbox.owe_one, webhook_id, news, now)
-        self._deliverer.wake()
+        self._wake()
         return await self.delivery(webhook_id, news.message_id)
 
     async def tell(self, news: outbox.News) -> None:
@@ -186,7 +187,7 @@ class Webhooks:
             MemoryUnavailableError: the storage failed.
         """
         if await self._records.change(outbox.owe, [news], self._now()):
-            self._deliverer.wake()
+            self._wake()
 
     async def deliveries(
         self, webhook_id: str, *, status: Status | None, cursor: int, limit: int
@@ -221,7 +222,7 @@ class Webhooks:
         """
         await self.delivery(webhook_id, message_id)
         await self._records.change(_again, webhook_id, message_id, self._now())
-        self._deliverer.wake()
+        self._wake()
         return await self.delivery(webhook_id, message_id)
 
     async def _check(self, url: str) -> None:
