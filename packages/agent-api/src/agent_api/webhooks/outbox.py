@@ -12,7 +12,7 @@ import msgspec
 
 RETRY_S = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0)
 """The waits before each further attempt, 32 hours together; each is drawn a tenth shorter or longer."""
-LEASE_S = 45.0
+LEASE_S = 20.0
 """So long a claimed delivery is left alone: longer than an attempt may take."""
 DISABLE_AFTER_S = 3 * 86_400.0
 """A webhook that nothing came through to for so long is disabled."""
