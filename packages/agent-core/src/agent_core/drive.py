@@ -15,7 +15,7 @@ from agent_core import events as ev
 from agent_core.adapters import Adapters
 from agent_core.agents import spec as agent_spec
 from agent_core.attempt import timed_out
-from agent_core.chat import CallContext, Completion, ModelRequest
+from agent_core.chat import CallContext, Completion
 from agent_core.errors import (
     IllegalEventError,
     JournalConflictError,
@@ -27,7 +27,7 @@ from agent_core.limits import seconds_left
 from agent_core.messages import Message
 from agent_core.ports import Critic, HydrateRequest, Observer, StoredEvent
 from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
-from agent_core.tool_modes import TOOL_MODES, Turn, TurnOutcome, TurnView
+from agent_core.tool_modes import TOOL_MODES, Ask, Turn, TurnOutcome, TurnView
 from agent_core.tools import ToolOffer, ToolSpec
 from agent_core.transitions import Effects, evolve, owed
 
@@ -86,7 +86,7 @@ class Drive:
     async def until_rest(self) -> None:
         """Perform what is owed, until that is nothing but a person's decision."""
         while True:
-            effects = self._to_perform()
+            effects = self._own_part() if self.state.phase in WITH_PEOPLE else self.owed
             if effects:
                 if self.state.limits.wall_time_s is not None and self.state.phase in TIMED:
                     await self._perform_in_time(effects)
@@ -100,10 +100,8 @@ class Drive:
             else:
                 return
 
-    def _to_perform(self) -> Sequence[eff.Effect]:
+    def _own_part(self) -> Sequence[eff.Effect]:
         """What is owed by this drive and not by a person."""
-        if self.state.phase not in WITH_PEOPLE:
-            return self.owed
         return [
             effect
             for effect in self.owed
@@ -186,12 +184,12 @@ class Drive:
                 return self._take_turn(effect)
             case eff.ExecuteTool():
                 return dispatch.execute(self, effect)
-            case eff.AwaitRun():
-                return dispatch.await_run(self, effect)
             case eff.HydrateContext():
                 return self._hydrate()
             case eff.StoreOutcome():
                 return self._remember()
+            case eff.AwaitRun():
+                return dispatch.await_run(self, effect)
             case eff.JudgeResults() | eff.CheckAnswer() if self.adapters.critic is not None:
                 return self._ask_critic(self.adapters.critic)
             case eff.JudgeResults() | eff.CheckAnswer() | eff.ConcludeAtLimit() | eff.AwaitDecision():
@@ -249,13 +247,16 @@ class Drive:
                 continue
             batch.append(event)
             states.append(state)
-        effects = owed(state)
-        while (verdict := judging.by_rule(self.adapters, state, effects)) is not None:
-            state = evolve(state, verdict)
+        while True:
             effects = owed(state)
+            verdict = (
+                judging.by_rule(self.adapters, state, effects) if state.phase in judging.PHASES else None
+            )
+            if verdict is None:
+                return batch, states, effects
+            state = evolve(state, verdict)
             batch.append(verdict)
             states.append(state)
-        return batch, states, effects
 
     async def read_commands(self) -> None:
         """Take in what others appended. Anything but a command means that another runner drives this run.
@@ -308,9 +309,13 @@ class Drive:
 
     async def _take_turn(self, effect: eff.AskModel) -> None:
         state, profile = self.state, self.adapters.model.profile
+        offers: Sequence[ToolOffer] = ()
+        if not effect.final:
+            query = state.input.text if state.input else ""
+            offers = self._with_own(await self.adapters.tools.specs(query))
         view = TurnView(
             messages=state.messages,
-            offers=() if effect.final else await self._offers(),
+            offers=offers,
             profile=profile,
             turn=effect.turn,
             instructions=state.instructions,
@@ -331,15 +336,14 @@ class Drive:
         try:
             ask = next(turn)
             while True:
-                ask = turn.send(await self._ask(ask.request, visible=ask.visible))
+                ask = turn.send(await self._ask(ask))
         except StopIteration as stop:
             outcome: TurnOutcome = stop.value
             return outcome
 
-    async def _offers(self) -> Sequence[ToolOffer]:
-        """The tools for this run's input, its sub-agents, and the tool `plan`."""
+    def _with_own(self, offers: Sequence[ToolOffer]) -> Sequence[ToolOffer]:
+        """The offered tools, and behind them the sub-agents and the tool `plan`."""
         adapters = self.adapters
-        offers = await adapters.tools.specs(self.state.input.text if self.state.input else "")
         if adapters.agents:
             offers = (*offers, *[ToolOffer(spec=agent_spec(agent)) for agent in adapters.agents.values()])
         return proposal.with_plan(offers) if adapters.planning else offers
@@ -355,14 +359,14 @@ class Drive:
             return ""
         return proposal.read(message, lambda name: self.spec(name) is not None, self.state.finished)
 
-    async def _ask(self, request: ModelRequest, *, visible: bool) -> Completion:
+    async def _ask(self, ask: Ask) -> Completion:
         context = CallContext(session_id=self.state.session_id)
-        stream = self.adapters.model.stream(replace(request, context=context))
+        stream = self.adapters.model.stream(replace(ask.request, context=context))
         try:
             async for item in stream:
                 if isinstance(item, Completion):
                     return item
-                if visible:
+                if ask.visible:
                     for observer in self._observers:
                         observer.on_delta(self.state.run_id, item)
         finally:

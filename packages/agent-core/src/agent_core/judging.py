@@ -18,6 +18,8 @@ from agent_core.reflexion import Judgement
 from agent_core.state import REASONING, REFLECTING, RESPONDING, RunState
 from agent_core.transitions import owed
 
+PHASES = (REASONING, REFLECTING, RESPONDING)
+"""Where a state may owe a verdict."""
 AT_ONCE = 0.0
 """The time of a verdict by rule: it follows at once from the event before, and has that one's."""
 

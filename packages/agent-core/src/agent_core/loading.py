@@ -4,6 +4,7 @@ from contextlib import suppress
 
 from agent_core.adapters import Adapters
 from agent_core.errors import JournalUnavailableError, RunNotFoundError
+from agent_core.ports import Snapshots
 from agent_core.snapshot import SNAPSHOT_EVERY, pack, unpack
 from agent_core.state import RunState
 from agent_core.transitions import evolve
@@ -28,8 +29,8 @@ async def _kept(adapters: Adapters, run_id: str) -> RunState | None:
     return None if kept is None else unpack(kept[1])
 
 
-async def keep(adapters: Adapters, state: RunState, before: int) -> None:
+async def keep(snapshots: Snapshots, state: RunState, before: int) -> None:
     """Keep the state of a run that rests, if it is far behind event number `before`."""
-    if adapters.snapshots is not None and state.seq - before >= SNAPSHOT_EVERY:
+    if state.seq - before >= SNAPSHOT_EVERY:
         with suppress(JournalUnavailableError):  # a shortcut that is missing loses nothing
-            await adapters.snapshots.save_snapshot(state.run_id, state.seq, pack(state))
+            await snapshots.save_snapshot(state.run_id, state.seq, pack(state))

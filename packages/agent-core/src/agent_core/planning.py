@@ -103,7 +103,10 @@ def unjudged(calls: Calls) -> tuple[CallState, ...]:
 
 def skip_blocked(calls: Calls) -> Calls:
     """The same calls; those that wait, directly or not, for a failed one are failed as `skipped`."""
-    if not any(call.after for call in calls.values()):
+    for call in calls.values():
+        if call.after:
+            break
+    else:  # independent calls: nothing waits
         return calls
     settled = dict(calls)
     for key in TopologicalSorter({key: call.after for key, call in calls.items()}).static_order():
@@ -219,9 +222,10 @@ def bind(call: CallState, known: Calls) -> CallState:
 
 def judged(calls: Calls, finished: Calls) -> dict[str, CallState]:
     """The same calls; the results that are back count, and the arguments of what waited for them are filled in."""
-    counted = {
-        key: replace(call, judged=True) if call.status in BACK else call for key, call in calls.items()
-    }
+    counted = dict(calls)
+    for key, call in calls.items():
+        if not call.judged and call.status in BACK:
+            counted[key] = replace(call, judged=True)
     for key, call in counted.items():
         if not call.is_bound and may_run(call, counted):
             counted[key] = bind(call, {**finished, **counted})

@@ -76,10 +76,24 @@ def judge_results(
 ) -> ResultsVerdict:
     """The verdict on the results that are back, by rule; `escalate`: there are persons to ask."""
     back = planning.unjudged(state.calls)
-    again = tuple(_id(call) for call in back if _may_pass(call, rules))
+    again = [_id(call) for call in back if _may_pass(call, rules)]
     if again:
-        return ev.ResultsRetried(at=at, tool_call_ids=again, reason="the failure may pass")
+        return ev.ResultsRetried(at=at, tool_call_ids=tuple(again), reason="the failure may pass")
     repeated = [(call, often) for call in back if (often := progress.times(state.progress, call)) > 1]
+    if repeated and (verdict := _on_repeated(repeated, at, rules, escalate=escalate)):
+        return verdict
+    empty = [call for call in back if rules.revise_empty and _is_empty(call, state)]
+    if empty:
+        return _revised(
+            at, empty, "gave an empty result. If you need one, try other arguments or another tool"
+        )
+    return ev.ResultsAccepted(at=at)
+
+
+def _on_repeated(
+    repeated: Sequence[tuple[CallState, int]], at: float, rules: Reflexion, *, escalate: bool
+) -> ResultsVerdict | None:
+    """The verdict on calls that came to the same result as before, each so many times; None: they are let pass."""
     for call, often in repeated if escalate else ():
         if rules.escalate_repeated is not None and often >= rules.escalate_repeated:
             reason = f"{call.call.name} was called {often} times with the same arguments and the same result"
@@ -93,12 +107,7 @@ def judge_results(
         return _revised(
             at, rejected, "gave the same result to the same arguments as before. Do something else"
         )
-    empty = [call for call in back if rules.revise_empty and _is_empty(call, state)]
-    if empty:
-        return _revised(
-            at, empty, "gave an empty result. If you need one, try other arguments or another tool"
-        )
-    return ev.ResultsAccepted(at=at)
+    return None
 
 
 def _may_pass(call: CallState, rules: Reflexion) -> bool:

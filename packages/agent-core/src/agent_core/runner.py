@@ -194,12 +194,11 @@ class Runner:
                     return drive.state
             await self._in_turn(drive, session_id, waited=waits)
         finally:
-            others = tuple([one for one in self._driven[run_id] if one is not drive])
-            if others:
-                self._driven[run_id] = others
-            else:
-                del self._driven[run_id]
-        await loading.keep(self.adapters, drive.state, before)
+            drives = self._driven.pop(run_id)
+            if len(drives) > 1:
+                self._driven[run_id] = tuple([one for one in drives if one is not drive])
+        if self.adapters.snapshots is not None:
+            await loading.keep(self.adapters.snapshots, drive.state, before)
         return drive.state
 
     async def _in_turn(self, drive: Drive, session_id: str, *, waited: bool) -> None:

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Collection
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -132,48 +132,65 @@ def _context_hydrated(state: RunState, event: ev.ContextHydrated) -> RunState:
     return replace(state, messages=History((*event.messages, *state.messages)))
 
 
-def _turn_taken(
-    state: RunState, event: ev.ModelAnswered | ev.ToolsCalled | ev.PlanProposed, message: Message, calls: int
-) -> RunState:
+Turn: TypeAlias = ev.ModelAnswered | ev.ToolsCalled | ev.PlanProposed
+
+
+def _spent(state: RunState, event: Turn, calls: int) -> Spent:
+    """What the run has spent once the model took a turn and made so many calls."""
     spent = state.spent
-    return replace(
-        state,
-        messages=state.messages.extended(message),
-        answered_by=event.model or state.answered_by,
-        turns=state.turns + 1,
-        spent=Spent(
-            turns=spent.turns + 1,
-            tool_calls=spent.tool_calls + calls,
-            usage=spent.usage + event.usage,
-            wall_time_s=event.at - state.started_at,
-        ),
+    return Spent(
+        turns=spent.turns + 1,
+        tool_calls=spent.tool_calls + calls,
+        usage=spent.usage + event.usage,
+        wall_time_s=event.at - state.started_at,
     )
 
 
 def _model_answered(state: RunState, event: ev.ModelAnswered) -> RunState:
     message = event.message
-    return replace(_turn_taken(state, event, message, 0), answer=message.text, answer_accepted=False)
+    return replace(
+        state,
+        messages=state.messages.extended(message),
+        answered_by=event.model or state.answered_by,
+        turns=state.turns + 1,
+        spent=_spent(state, event, 0),
+        answer=message.text,
+        answer_accepted=False,
+    )
 
 
 def _tools_called(state: RunState, event: ev.ToolsCalled) -> RunState:
     calls = {part.tool_call_id: CallState(call=part) for part in event.parts if isinstance(part, ToolCall)}
-    return replace(_turn_taken(state, event, event.message, len(calls)), calls=calls, plan_call_id="")
+    return _called(state, event, calls, len(calls), "")
+
+
+def _called(
+    state: RunState, event: Turn, calls: dict[str, CallState], made: int, plan_call_id: str
+) -> RunState:
+    return replace(
+        state,
+        messages=state.messages.extended(event.message),
+        answered_by=event.model or state.answered_by,
+        turns=state.turns + 1,
+        spent=_spent(state, event, made),
+        calls=calls,
+        plan_call_id=plan_call_id,
+    )
 
 
 def _plan_proposed(state: RunState, event: ev.PlanProposed) -> RunState:
-    message = event.message
+    own = event.message.tool_calls
     if not event.calls:  # an older journal: the calls are the message's own, and so are their results
-        calls = planning.begun(message.tool_calls, event.after, {})
-        return replace(_turn_taken(state, event, message, len(calls)), calls=calls, plan_call_id="")
+        calls = planning.begun(own, event.after, {})
+        return _called(state, event, calls, len(calls), "")
     calls = planning.begun(event.calls, event.after, state.finished)
-    plan_call_id = next((call.tool_call_id for call in message.tool_calls), "plan")
-    made = sum(call.judged for call in calls.values())
-    after = _turn_taken(state, event, message, len(calls) - made)
-    messages = after.messages
-    if made == len(calls):  # nothing is left to do
-        result = planning.summary(plan_call_id, calls)
-        messages = messages.extended(Message(role="tool", parts=(result,)))
-    return replace(after, messages=messages, calls=calls, plan_call_id=plan_call_id)
+    plan_call_id = next((call.tool_call_id for call in own), "plan")
+    to_make = sum(not call.judged for call in calls.values())
+    after = _called(state, event, calls, to_make, plan_call_id)
+    if to_make:
+        return after
+    result = planning.summary(plan_call_id, calls)
+    return replace(after, messages=after.messages.extended(Message(role="tool", parts=(result,))))
 
 
 def _limit_reached(state: RunState, event: ev.LimitReached) -> RunState:

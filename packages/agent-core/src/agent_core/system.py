@@ -23,4 +23,4 @@ class SystemIds:
 
     def new(self, prefix: str) -> str:
         """A new id, such as `run_19a9f0c3b2d4f1e09c7a65b3c1`."""
-        return f"{prefix}_{time.time_ns() // 1_000_000 << 60 | random.getrandbits(60):026x}"
+        return f"{prefix}_{time.time_ns() // 1_000_000 << 60 | random.getrandbits(60):x}"

@@ -144,13 +144,16 @@ def _turn(state: RunState) -> Effects:
 
 
 def _calls(state: RunState) -> Effects:
-    ready = [_execute(call) for call in planning.ready(state.calls)]
+    calls = state.calls
+    ready = [
+        _execute(call) for call in calls.values() if call.status in RUNNING and planning.may_run(call, calls)
+    ]
     return (*ready, *_decisions(state))
 
 
 def _decisions(state: RunState) -> Effects:
     return tuple(
-        [eff.AwaitDecision(tool_call_id=call.call.tool_call_id) for call in planning.asked(state.calls)]
+        [eff.AwaitDecision(tool_call_id=key) for key, call in state.calls.items() if call.status is ASKED]
     )
 
 

@@ -86,9 +86,9 @@ Turn: TypeAlias = Generator[Ask, Completion, TurnOutcome]
 
 def with_unique_ids(message: Message, turn: int) -> Message:
     """The message, whose calls have ids that are not empty and not shared; some servers leave them out."""
-    calls = message.tool_calls
-    taken = {call.tool_call_id for call in calls}
-    if len(taken) == len(calls) and "" not in taken:
+    ids = [part.tool_call_id for part in message.parts if isinstance(part, ToolCall)]
+    taken = set(ids)
+    if len(taken) == len(ids) and "" not in taken:
         return message
     seen: set[str] = set()
     parts = list(message.parts)
