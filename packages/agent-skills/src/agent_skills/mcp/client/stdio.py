@@ -68,7 +68,7 @@ class StdioChannel:
     discovery_s = 10.0  # some old servers say nothing to what they do not know
 
     def __init__(self, server: str, start: Start) -> None:
-        """`start` is `unconfined(...)`, or what `sandboxing.confined` gives."""
+        """`start` is `unconfined(...)`, or what `sandboxing.start_of` gives."""
         self._server = server
         self._start = start
         self._process: ServerProcess | None = None
@@ -84,13 +84,14 @@ class StdioChannel:
 
     async def send(self, message: wire.Message, headers: dict[str, str]) -> None:  # noqa: ARG002 - of HTTP alone
         """Write one line."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             raise McpUnavailableError(self._server, "its process is not running")
         try:
             # Half a line would spoil all that follow: a cancelled caller waits until it is written.
             async with self._lock:
                 with anyio.CancelScope(shield=True), anyio.fail_after(GRACE_S):
-                    await self._process.stdin.send(wire.encode(message) + b"\n")
+                    await process.stdin.send(wire.encode(message) + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, TimeoutError, OSError):
             raise McpUnavailableError(
                 self._server, f"it does not read any more{await self._last_words()}"
