@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 from pathlib import Path
 
@@ -174,6 +175,26 @@ async def test_a_large_body_passes_in_pieces_and_one_that_breaks_off_is_no_body(
             assert seen[0].endswith(b"x" * 3_000_000)
             assert await say(head + b"x") == ""
         assert len(seen) == 1
+
+
+async def test_a_host_without_descriptors_accepts_again_when_it_has_some(monkeypatch, caplog):
+    monkeypatch.setattr(egress_proxy, "_NO_DESCRIPTOR_PAUSE_S", 0.1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    listener = socket.create_server(("127.0.0.1", 0))
+    proxy = EgressProxy(listener, Egress(hosts=("good.example",)), resolve=answers)
+    with socket.create_connection(listener.getsockname()) as client:  # it waits to be accepted
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+            await asyncio.sleep(0.05)
+            assert not proxy._tasks
+            assert not caplog.records  # the loop was not asked again and again
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with anyio.fail_after(60):
+            while not proxy._tasks:
+                await anyio.sleep(0.01)
+        client.shutdown(socket.SHUT_RDWR)
+    proxy.close()
 
 
 async def test_what_does_not_listen_is_no_way_out():

@@ -25,6 +25,7 @@ MAX_CONNECTIONS = 64
 _HEAD_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 10.0
 _IDLE_S = 300.0
+_NO_DESCRIPTOR_PAUSE_S = 1.0
 _MAX_HEAD_BYTES = 32 * 1024
 _CHUNK_BYTES = 64 * 1024
 _MAX_DIGITS = 12
@@ -54,12 +55,20 @@ class EgressProxy:
         listener.setblocking(False)
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(listener.fileno(), self._accept)
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
         try:
             client, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:  # this process has no descriptor left: it would be asked again and again
+            self._loop.remove_reader(self._listener.fileno())
+            self._loop.call_later(_NO_DESCRIPTOR_PAUSE_S, self._listen)
             return
         if len(self._tasks) >= MAX_CONNECTIONS:
             client.close()

@@ -70,7 +70,7 @@ class HostGuard:
         """
         try:
             addresses = [host] if is_address(host) else await self._resolve(host, port)
-        except OSError:
+        except (OSError, UnicodeError):
             addresses = []
         if not addresses:
             raise HostUnknownError(f"there is no host {host}")
