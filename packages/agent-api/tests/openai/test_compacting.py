@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent_core.chat import ModelProfile, ToolMode
 from agent_core.testing import answer, call
 
 AGENT, MODEL = "agent", "test:scripted"
@@ -39,6 +40,20 @@ async def test_it_holds_what_people_said_and_a_summary_of_the_whole(serving, wro
         assert texts[-1] == "When?"
         usage = (await client.get("/api/v1/usage")).json()["items"]
         assert sum(row["output_tokens"] for row in usage) >= made["usage"]["output_tokens"]
+
+
+async def test_the_smallest_models_are_not_asked_for_a_summary(serving):
+    async with serving([answer("I am lost."), answer("x")]) as (client, daemon):
+        model = daemon.tenants.machine.model
+        model._profile = ModelProfile(name=MODEL, tool_mode=ToolMode.ROUTED)
+        said = [
+            {"role": "user", "content": "When do we launch it?"},
+            {"role": "assistant", "content": "The launch is on Tuesday at noon."},
+        ]
+        made = (await compact(client, said)).json()
+        assert (model.requests, made["usage"]["total_tokens"]) == ([], 0)
+        await client.post("/v1/responses", json={"model": MODEL, "input": made["output"]})
+        assert "The launch is on Tuesday at noon." in model.requests[0].messages[-1].text
 
 
 async def test_it_goes_on_from_a_response_that_was_kept(serving):

@@ -262,3 +262,11 @@ async def test_a_model_that_cannot_be_asked(serving, frames):
         *_, failed, _ = frames((await respond(client, AGENT, stream=True)).text)
         assert failed["type"] == "response.failed"
         assert "gone fishing" in failed["response"]["error"]["message"]
+
+
+async def test_a_summary_without_its_text_is_refused(serving):
+    async with serving([answer("x")]) as (client, _):
+        for summary in ([{"type": "summary_text"}], [{"type": None, "text": "x"}]):
+            thought = {"type": "reasoning", "id": "rs_1", "summary": summary}
+            reply = await client.post("/v1/conversations", json={"items": [thought]})
+            assert (reply.status_code, reply.json()["error"]["param"][:8]) == (400, "items[0]")

@@ -12,7 +12,8 @@ from agent_api.openai import agent_runs
 from agent_api.openai.caller import Caller
 from agent_api.openai.chat_reply import ChatCompletion, completion, frames, head
 from agent_api.openai.chat_request import ChatRequest, constraint_of, messages_of, model_request
-from agent_api.openai.direct import direct, with_instructions
+from agent_api.openai.direct import with_instructions
+from agent_api.openai.held import asked_directly
 from agent_api.openai.talk import Talk, begun, heard
 from agent_core.chat import JsonSchema
 
@@ -60,4 +61,4 @@ async def _asked(caller: Caller, data: ChatRequest) -> tuple[Talk, str]:
     request = model_request(data)
     if is_agent:  # the client runs its own tools, and skills would take turns between
         request = with_instructions(request, caller.supervisor.agent.settings.instructions)
-    return direct(caller, request), ""
+    return asked_directly(caller, request), ""

@@ -12,6 +12,10 @@ from agent_api.openai.direct import direct
 from agent_api.openai.resource import ResponseUsage, usage_of
 from agent_api.openai.responses_request import Item, ResponseRequest
 from agent_api.openai.talk import heard
+from agent_core.chat import ToolMode
+from agent_core.messages import Message, Usage
+from agent_memory import estimate_tokens
+from agent_memory.compaction import extract
 from agent_memory.summaries import summary_request
 
 SUMMARY_TOKENS = 1_024
@@ -42,7 +46,7 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def compacted(caller: Caller, request: CompactRequest) -> Compacted:
-    """Ask the model for a summary of all that was said.
+    """A summary of all that was said, by the model where it can write one.
 
     Raises:
         InvalidRequestError: what the request names is not there, or there is nothing to make short.
@@ -58,11 +62,7 @@ async def compacted(caller: Caller, request: CompactRequest) -> Compacted:
     messages = items.messages_of(said, request.instructions, seal=caller.seal)
     if not any(message.role != "system" for message in messages):
         raise InvalidRequestError("there is nothing to make short", param="input")
-    room = caller.model.profile.context_tokens
-    tokens = min(SUMMARY_TOKENS, room // _SUMMARY_SHARE)
-    question = summary_request([tuple(messages)], tokens, max_chars=(room - 2 * tokens) * _CHARS_PER_TOKEN)
-    turns, ended = await heard(direct(caller, question))
-    summary = "".join(turn.text for turn in turns).strip()
+    summary, usage = await _summary(caller, messages)
     item: Item = {
         "type": "compaction",
         "id": caller.new_id("cmp"),
@@ -72,8 +72,20 @@ async def compacted(caller: Caller, request: CompactRequest) -> Compacted:
         id=caller.new_id("resp"),
         output=[*filter(_is_kept, said), item],
         created_at=int(time.time()),
-        usage=usage_of(ended.usage),
+        usage=usage_of(usage),
     )
+
+
+async def _summary(caller: Caller, messages: list[Message]) -> tuple[str, Usage]:
+    profile, turns = caller.model.profile, [tuple(messages)]
+    tokens = min(SUMMARY_TOKENS, profile.context_tokens // _SUMMARY_SHARE)
+    if (
+        profile.tool_mode is ToolMode.ROUTED
+    ):  # the smallest cannot summarise: the sentences that say most will do
+        return extract(turns, tokens, estimate_tokens), Usage()
+    max_chars = (profile.context_tokens - 2 * tokens) * _CHARS_PER_TOKEN
+    said, ended = await heard(direct(caller, summary_request(turns, tokens, max_chars=max_chars)))
+    return "".join(message.text for message in said).strip(), ended.usage
 
 
 def _is_kept(item: Item) -> bool:

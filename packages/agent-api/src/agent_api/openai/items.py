@@ -16,6 +16,7 @@ from agent_core.tools import ToolResult
 from agent_memory.compaction import summary
 
 Id: TypeAlias = str | None
+ItemStatus: TypeAlias = Literal["in_progress", "completed", "incomplete"]
 _ids = SystemIds()
 
 
@@ -70,7 +71,7 @@ class MessageItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", t
     """What somebody said."""
 
     id: Id = None
-    status: str | None = "completed"
+    status: ItemStatus | None = "completed"
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[Content]
     phase: Literal["commentary", "final_answer"] | msgspec.UnsetType = msgspec.UNSET
@@ -84,7 +85,7 @@ class CallItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     call_id: str
     name: str
     arguments: str
-    status: str | None = "completed"
+    status: ItemStatus | None = "completed"
 
 
 class CallOutputItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="function_call_output"):
@@ -93,14 +94,20 @@ class CallOutputItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     id: Id = None
     call_id: str
     output: str | list[Content]
-    status: str | None = "completed"
+    status: ItemStatus | None = "completed"
+
+
+class SummaryText(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="summary_text"):
+    """A summary of a thought."""
+
+    text: str
 
 
 class ReasoningItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="reasoning"):
     """What the model thought; it is kept, and not told to the model again."""
 
     id: Id = None
-    summary: list[dict[str, object]] = []
+    summary: list[SummaryText] = []
 
 
 class CompactionItem(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="compaction"):

@@ -9,7 +9,8 @@ import msgspec
 from agent_api.errors import InvalidRequestError, NotFoundError
 from agent_api.openai import agent_runs, items, resource
 from agent_api.openai.caller import Caller
-from agent_api.openai.direct import direct, with_instructions
+from agent_api.openai.direct import with_instructions
+from agent_api.openai.held import asked_directly
 from agent_api.openai.resource import Response
 from agent_api.openai.response_events import Event, ResponseWriter
 from agent_api.openai.response_store import ResponseStore, Stored
@@ -75,7 +76,7 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     asked = model_request(request, messages)
     if is_agent:  # the client runs its own tools, and skills would take turns between
         asked = with_instructions(asked, caller.supervisor.agent.settings.instructions)
-    return Exchange(stored=stored, talk=direct(caller, asked), is_kept=is_kept, before=earlier)
+    return Exchange(stored=stored, talk=asked_directly(caller, asked), is_kept=is_kept, before=earlier)
 
 
 def _check(request: ResponseRequest) -> None:
