@@ -240,8 +240,17 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+KEPT = {
+    "sessions": {"metadata": {f"{n}": "x" * 500 for n in range(16)}},
+    "schedules": {"cron": "@yearly", "run": {"prompt": "x" * 8_000}},
+    "webhooks": {"url": f"https://127.0.0.1/{'x' * 1_900}", "events": ["run.failed"]},
+}
+"""What is kept beside runs, by its route."""
+
+
 async def test_a_full_disk_is_507_and_with_room_again_all_goes_on(agentd, small_disk):
-    async with agentd(AGENT_DATA_DIR=str(small_disk / "data")).client() as client:
+    settings = {"AGENT_DATA_DIR": str(small_disk / "data"), "AGENT_WEBHOOK_NETWORKS": "127.0.0.0/8"}
+    async with agentd(**settings).client() as client:
         under_way = [await begin(client, f"disk={n} calls=4 words=5 ms=300") for n in range(3)]
         filler = small_disk / "filler"
         with filler.open("wb", buffering=0) as file:
@@ -255,9 +264,16 @@ async def test_a_full_disk_is_507_and_with_room_again_all_goes_on(agentd, small_
         assert {reply.status_code for reply in refused} <= {202, 507}
         named = await client.post("/api/v1/runs", json={"prompt": "x"}, headers={"Idempotency-Key": "full"})
         assert named.status_code == 507
+        for path, body in KEPT.items():
+            replies = [await client.post(f"/api/v1/{path}", json=body) for _ in range(20)]
+            assert replies[-1].status_code == 507, replies[-1].text
+            assert {reply.status_code for reply in replies} <= {201, 507}
+            assert (await client.get(f"/api/v1/{path}")).status_code in {200, 507}
         assert (await client.get("/ready")).status_code == 503
         assert (await client.get("/health")).status_code == 200
         filler.unlink()
+        for path, body in KEPT.items():
+            assert (await client.post(f"/api/v1/{path}", json=body)).status_code == 201
         await rest(client, await begin(client, "words=5"))
         for run_id in under_way:
             await client.post(f"/api/v1/runs/{run_id}/resume")
