@@ -131,3 +131,20 @@ async def test_a_name_that_no_address_can_hold_is_refused(open_serving, session_
         client.headers["Authorization"] = f"Bearer {daemon.first_key}"
         reply = await client.post("/api/v1/runs", json={"prompt": "x", "session_id": session_id})
         assert reply.status_code == 400
+
+
+async def test_runs_of_a_session_wait_for_each_other_in_their_order(open_serving):
+    async with open_serving([answer("Fine.")]) as (client, daemon):
+        client.headers["Authorization"] = f"Bearer {daemon.first_key}"
+        begun = []
+        for number in range(4):
+            body = {"prompt": f"number {number}", "session_id": "s"}
+            begun.append((await client.post("/api/v1/runs", json=body)).json()["run_id"])
+        with anyio.fail_after(30):
+            while {run["status"] for run in (await client.get(f"{URL}/s")).json()["runs"]} != {"done"}:
+                await anyio.sleep(0.02)
+        assert [run["run_id"] for run in (await client.get(f"{URL}/s")).json()["runs"]] == begun
+        supervisor = await daemon.tenants.supervisor("default")
+        last = await supervisor.agent.runner.load(begun[-1])
+        told = [message.text for message in last.messages if message.role == "user"]
+        assert told == [f"number {number}" for number in range(4)], "each knows those before"
