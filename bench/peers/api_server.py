@@ -26,6 +26,7 @@ from agent_api.access.scopes import Scope
 from agent_api.app import create_app
 from agent_api.composition import Machine, connect_model
 from agent_api.daemon import open_daemon
+from agent_api.serving import spare_the_collector
 from agent_api.settings import Settings
 from agent_api.supervisor import Supervisor
 from agent_core.chat import Completion, ModelProfile, TextDelta
@@ -137,6 +138,7 @@ async def serve_daemon(folder: str, base_url: str = "") -> None:
     async with open_daemon(machine) as daemon:
         gate = create_app(daemon)
         gate._app.register(ping)  # noqa: SLF001  # what a route costs that does nothing itself
+        spare_the_collector()
         await serve(gate, daemon.first_key)
 
 
