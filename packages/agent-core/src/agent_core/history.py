@@ -27,7 +27,7 @@ class History(Sequence[T], Generic[T]):
         if len(items) != self._length:
             items = items[: self._length]
         items += new
-        newer: History[T] = _new(History)
+        newer: History[T] = _new(History)  # pyright: ignore[reportUnknownVariableType]  # a cast is a call
         newer._items = items
         newer._length = len(items)
         return newer

@@ -10,6 +10,9 @@ from agent_core.tools import ToolSpec
 PATH = "/.well-known/agent-card.json"
 _MODES = ["text/plain", "application/json"]
 
+_NO_SCOPES: list[str] = []
+"""A key is a bearer token: scopes are for OAuth."""
+
 
 def card(url: str, skills: Iterable[tuple[str, ToolSpec]] = ()) -> JsonObject:
     """The card, in words of both revisions: who reads one passes over the other's.
@@ -35,7 +38,7 @@ def card(url: str, skills: Iterable[tuple[str, ToolSpec]] = ()) -> JsonObject:
         "securitySchemes": {
             "key": {"httpAuthSecurityScheme": {"scheme": "Bearer"}, "type": "http", "scheme": "bearer"}
         },
-        "securityRequirements": [{"schemes": {"key": {"list": []}}}],
+        "securityRequirements": [{"schemes": {"key": {"list": _NO_SCOPES}}}],
         "defaultInputModes": _MODES,
         "defaultOutputModes": ["text/plain"],
         "skills": [talk, *listed],
@@ -43,6 +46,6 @@ def card(url: str, skills: Iterable[tuple[str, ToolSpec]] = ()) -> JsonObject:
         "url": url,
         "preferredTransport": "JSONRPC",
         "protocolVersion": "0.3.0",
-        "security": [{"key": []}],
+        "security": [{"key": _NO_SCOPES}],
         "supportsAuthenticatedExtendedCard": True,
     }

@@ -18,7 +18,7 @@ from agent_api.problems import PROBLEM_JSON
 from agent_api.routes.events import same_origin
 from agent_api.supervisor import Supervisor
 
-_META = {
+_META: dict[str, object] = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
 }

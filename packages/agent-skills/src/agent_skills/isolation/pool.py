@@ -7,6 +7,7 @@ for the next one, and a fresh worker is started ahead of need.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from agent_skills.errors import IsolationError, SkillBusyError, SkillTimeoutError, WorkerDiedError
 from agent_skills.isolation.failure import Failure
@@ -197,7 +198,7 @@ class WorkerPool:
             self._wake()
         for task in tuple(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*cast("set[asyncio.Task[object]]", self._tasks), return_exceptions=True)
         workers = [*self._idle, *self._busy, *self._ending]
         self._idle.clear()
         await asyncio.gather(*(worker.aclose() for worker in workers))

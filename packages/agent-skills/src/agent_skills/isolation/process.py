@@ -51,7 +51,7 @@ class WorkerProcess:
         self._init = -1  # pidfd of the first process of a sandbox: with it everything inside goes
         self._pidfd = -1
         self._meeting: asyncio.Future[int] | None = None
-        self._streams: Streams = (subprocess.DEVNULL,) * 3
+        self._streams: Streams = (subprocess.DEVNULL, subprocess.DEVNULL, subprocess.DEVNULL)
         self._is_becoming = False
         self._egress: EgressProxy | None = None
         self.is_alive = False
