@@ -21,5 +21,6 @@ async def test_every_route_names_its_refusals(open_serving):
             wanted |= {"409", "413"} if method != "get" else set()
             assert wanted <= set(operation["responses"]), (method, path)
             assert operation["security"] == [{"key": []}]
+            assert "content" not in operation["responses"].get("204", {})
             content = operation["responses"]["401"]["content"]
             assert content[media_type]["schema"]["$ref"].endswith(shape)

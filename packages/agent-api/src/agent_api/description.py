@@ -103,6 +103,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     own = {
         status for status, reply in operation["responses"].items() if reply["description"] != _FRAMEWORKS_400
     }
+    operation["responses"].get("204", {}).pop("content", None)  # the framework lists one that never comes
     operation["security"] = [{"key": []}]
     operation["responses"].update(
         {
