@@ -106,6 +106,19 @@ async def test_a_secret_in_a_file_that_others_read_is_warned_of(tmp_path):
     assert (await found())["secrets"].verdict is Verdict.WELL
 
 
+@pytest.mark.parametrize(
+    ("policy", "verdict", "says"),
+    [
+        ({}, Verdict.WELL, "the usual rules"),
+        ({"trio": "deny", "tools": {"shell": "ask"}}, Verdict.WELL, "set: shell ask, trio deny"),
+        ({"destroys": "allow"}, Verdict.WARNING, "nobody is asked any more about: destroys"),
+    ],
+)
+async def test_a_policy_without_a_guard_is_warned_of(policy, verdict, says):
+    finding = (await found(policy=policy))["policy"]
+    assert (finding.verdict, finding.detail) == (verdict, says)
+
+
 def test_the_exit_code_says_whether_something_is_wrong():
     well = CliRunner().invoke(
         app, ["doctor", "--json", "--model", "openai:x", "--base-url", "http://127.0.0.1:9"]

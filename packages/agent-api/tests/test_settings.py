@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from agent_api.errors import SettingsError
-from agent_api.settings import Settings, explain, load
+from agent_api.settings import Settings, explain, load, shown
+from agent_core.policy import Rules, Verdict
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,8 @@ def test_a_credential_wins_over_the_environment(clean, monkeypatch):
         ("modle = 'x'", "unknown setting 'modle'"),
         ("port = 'many'", "setting 'port'"),
         ("model = ", "not valid TOML"),
+        ("[policy]\ntrio = 'never'", "setting 'policy'.*'never'"),
+        ("[policy]\ntrios = 'deny'", "setting 'policy'.*`trios`"),
     ],
 )
 def test_a_wrong_file_is_one_clear_error(clean, text, says):
@@ -73,3 +76,11 @@ def test_the_data_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}/state:{tmp_path}/other")
     assert Settings().data_path() == tmp_path / "state"
     assert Settings(data_dir="~/here").data_path() == Path.home() / "here"
+
+
+def test_the_policy_is_a_table_and_is_shown_whole(clean):
+    assert load().policy == Rules()
+    (default,) = (one for one in explain() if one.name == "policy")
+    assert shown(default)["trio"] == "ask"
+    (clean / "agent.toml").write_text('[policy]\nfollowed_link = "ask"\n[policy.tools]\nshell = "deny"\n')
+    assert load().policy == Rules(followed_link=Verdict.ASK, tools={"shell": Verdict.DENY})

@@ -289,6 +289,7 @@ def _runner(
         tools=tools,
         memory=memory,
         journal=journal,
+        policy=machine.settings.policy,
         snapshots=journal,
         planning=machine.settings.planning,
         observers=(*machine.observers, *observers),

@@ -22,6 +22,8 @@ from agent_api.mcp.servers import PINS, open_servers, servers_of
 from agent_api.mcp.views import ServerView, server_views
 from agent_api.settings import SECRETS, Settings, explain, load
 from agent_core.errors import AgentError
+from agent_core.policy import Rules
+from agent_core.policy import Verdict as Ruling
 from agent_gateway.client import HttpChatModel
 from agent_gateway.profiles import EMBEDDED
 from agent_gateway.providers import PROVIDERS
@@ -83,6 +85,7 @@ async def examine(overrides: Mapping[str, object] | None = None) -> AsyncGenerat
     for finding in _isolation(levels):
         yield finding
     if settings is not None:
+        yield _policy(settings.policy)
         yield await _skills(settings, levels)
         async for finding in _servers(settings, levels):
             yield finding
@@ -222,6 +225,22 @@ def _isolation(levels: Levels) -> Iterator[Finding]:
     else:
         first = next(one for one in ways if one.level is Level.SANDBOX)
         yield _well("sandbox", first.mechanism)
+
+
+def _policy(rules: Rules) -> Finding:
+    """Guards that were taken away are named: without one, what a web page says may decide."""
+    usual = Rules()
+    guards = [name for name in rules.__struct_fields__ if getattr(usual, name) is Ruling.ASK]
+    gone = [name for name in guards if getattr(rules, name) is Ruling.ALLOW]
+    if gone:
+        return _warning("policy", f"nobody is asked any more about: {', '.join(gone)}")
+    own = [f"{name} {verdict}" for name, verdict in rules.tools.items()]
+    own += [
+        f"{name} {getattr(rules, name)}"
+        for name in rules.__struct_fields__
+        if name != "tools" and getattr(rules, name) is not getattr(usual, name)
+    ]
+    return _well("policy", f"set: {', '.join(own)}" if own else "the usual rules")
 
 
 async def _skills(settings: Settings, levels: Levels) -> Finding:

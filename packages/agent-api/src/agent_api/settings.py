@@ -13,6 +13,7 @@ import msgspec
 from dotenv import dotenv_values
 
 from agent_api.errors import SettingsError
+from agent_core.policy import Rules
 
 DEFAULT_MODEL = "local:smollm2-135m"
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant. Answer briefly and truthfully."
@@ -74,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`auto`: text on a terminal, else a JSON object a line."""
     telemetry: bool = False
     """Whether runs are told to OpenTelemetry (extra `agent-api[otel]`), set up by its own `OTEL_*` variables."""
+    policy: Rules = Rules()
+    """What a run may do of itself, what a person is asked about, and what is denied: `[policy]` of agent.toml."""
     mcp: McpSettings = McpSettings()
     """MCP servers, as tables `[mcp.servers.NAME]` of agent.toml: `command` or `url`, and more."""
     plugins: bool = True
@@ -125,7 +128,9 @@ def shown(one: Origin) -> object:
     """The value of a setting for people to see, without secrets."""
     if one.name in SECRETS and one.value:
         return HIDDEN
-    value: object = msgspec.to_builtins(one.value)
+    # Field by field: structs that leave out their defaults would show nothing.
+    given = msgspec.structs.asdict(one.value) if isinstance(one.value, msgspec.Struct) else one.value
+    value: object = msgspec.to_builtins(given)
     return _without_secrets(value) if one.name == "mcp" else value
 
 

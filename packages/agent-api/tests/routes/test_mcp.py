@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from agent_api.app import create_app
+from agent_core.policy import Rules, Verdict
 from agent_core.testing import answer
 from agent_core.tools import Label
 from agent_skills import skill
@@ -119,6 +120,15 @@ async def test_a_skill_that_sends_out_needs_the_clients_user(open_serving):
             done = (await post(client, daemon.first_key, "tools/call", again, meta=meta)).json()["result"]
             assert done["isError"] is not allow
         assert sent == ["hello"]
+
+
+async def test_a_tool_that_the_policy_denies_is_not_offered(open_serving):
+    policy = Rules(tools={"calculator": Verdict.DENY, "clock": Verdict.ASK})
+    async with open_serving([answer("x")], policy=policy) as (client, daemon):
+        tools = (await post(client, daemon.first_key, "tools/list")).json()["result"]["tools"]
+        assert {tool["name"] for tool in tools} & {"calculator", "clock"} == {"clock"}
+        called = (await post(client, daemon.first_key, "tools/call", SUM)).json()
+        assert called["error"]["code"] == wire.Code.INVALID_PARAMS
 
 
 async def test_when_all_places_are_taken_a_call_says_so(open_serving):

@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from agent_core.errors import ModelUnavailableError
+from agent_core.policy import Rules, Verdict
 from agent_core.testing import answer, call
 
 
@@ -112,6 +113,19 @@ async def test_a_person_decides_and_the_journal_says_which_key_it_was(serving):
         shown = (await client.get(f"/api/v1/runs/{run['run_id']}/events")).text
         key_id = daemon.first_key.split("_")[1]
         assert f"key {key_id} (admin)" in shown
+
+
+@pytest.mark.parametrize(("verdict", "status"), [(Verdict.DENY, "done"), (Verdict.ASK, "waiting")])
+async def test_the_policy_of_the_settings_decides(serving, verdict, status):
+    script = [call("calculator", {"expression": "6*7"}), answer("as you like")]
+    async with serving(script, policy=Rules(tools={"calculator": verdict})) as (client, _):
+        run = await started(client)
+        assert run["status"] == status
+        shown = (await client.get(f"/api/v1/runs/{run['run_id']}")).text
+        events = (
+            "" if status == "waiting" else (await client.get(f"/api/v1/runs/{run['run_id']}/events")).text
+        )
+        assert "the rule for calculator says so" in shown + events
 
 
 async def test_what_is_there_and_what_was_spent(serving):

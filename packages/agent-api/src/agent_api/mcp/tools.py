@@ -9,6 +9,7 @@ from agent_api.access.audit import AuditLog, Entry
 from agent_api.access.keys import ApiKey
 from agent_api.supervisor import Supervisor
 from agent_core.json_types import JsonObject
+from agent_core.policy import Verdict
 from agent_core.ports import ToolContext
 from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
 from agent_skills.mcp.server.exchange import Exchange
@@ -20,6 +21,8 @@ class TenantTools:
 
     def __init__(self, supervisor: Supervisor, key: ApiKey, audit: AuditLog) -> None:
         self._skills = supervisor.agent.skills
+        rules = supervisor.agent.settings.policy.tools
+        self._denied = frozenset(name for name, verdict in rules.items() if verdict is Verdict.DENY)
         self._runner = _Watched(supervisor, key, audit)
 
     async def list(self) -> Sequence[JsonObject]:
@@ -36,7 +39,8 @@ class TenantTools:
 
     def _offered(self) -> SkillTools:
         # What asks a person is for runs, which can wait.
-        return SkillTools(self._runner, [spec.name for _, spec in self._skills.listed() if not spec.asks])
+        names = [spec.name for _, spec in self._skills.listed() if not spec.asks]
+        return SkillTools(self._runner, [name for name in names if name not in self._denied])
 
 
 class _Watched:
