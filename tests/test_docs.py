@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent_api.grants import grants_of
+from agent_api.settings import PluginSettings, load
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md")])
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))
@@ -48,6 +51,17 @@ def test_a_block_of_python_runs_as_pasted(code, tmp_path):
     assert done.returncode == 0, done.stderr
     for expected in re.findall(r"# prints: (.*)", code):
         assert expected in done.stdout
+
+
+def test_the_settings_of_the_how_to_are_settings(tmp_path, monkeypatch):
+    page = ROOT / "docs" / "how-to" / "set-what-runs-may-do.md"
+    found = re.findall(r"^```toml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    monkeypatch.delenv("AGENT_CONFIG", raising=False)
+    for text in found:
+        (tmp_path / "agent.toml").write_text(text)
+        chosen = load(folder=tmp_path)
+        grants_of(chosen.loaded_plugins() or PluginSettings(), ())
+    assert found
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name)

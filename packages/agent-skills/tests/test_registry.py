@@ -46,6 +46,24 @@ def test_a_plugin_brings_its_skills_and_takes_them_along():
     assert registry.register("one", Plugin("a")) == ("a",)
 
 
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({"deny": ("a",)}, ["b"]),
+        ({"allow": ("a",)}, ["a"]),
+        ({"allow": ("a", "b"), "deny": ("b",)}, ["a"]),
+        ({"allow": ()}, []),
+    ],
+)
+def test_skills_that_are_not_allowed_are_left_out_however_they_come(lists, expected):
+    registry = SkillRegistry(**lists)
+    assert [*registry.register("one", Plugin("a", "b"))] == expected
+    assert names(registry) == expected
+    assert registry.left_out == [name for name in ("a", "b") if name not in expected]
+    registry.unregister("one")
+    assert [*registry.mount("two", [make("a"), make("b")])] == expected
+
+
 def test_duplicates_are_refused_with_both_names_and_the_first_stays():
     registry = SkillRegistry()
     registry.register("one", Plugin("a"))

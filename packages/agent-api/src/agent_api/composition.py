@@ -9,6 +9,7 @@ import msgspec
 
 from agent_api.access.keys import DEFAULT_TENANT
 from agent_api.errors import SettingsError
+from agent_api.grants import grants_of
 from agent_api.knowledge import KnowledgeBases
 from agent_api.mcp.servers import PINS, McpServers, open_servers, servers_of
 from agent_api.memory import Notes, open_memory
@@ -37,6 +38,7 @@ from agent_skills import (
 )
 from agent_skills.builtin import BuiltinParts, BuiltinSettings, MemoryPlugin, register_builtins
 from agent_skills.offers import OfferAll
+from agent_skills.policy import Grants
 from agent_skills.routing import SimilarityRouter
 
 if TYPE_CHECKING:
@@ -49,11 +51,23 @@ class Skills(msgspec.Struct, frozen=True, kw_only=True):
     registry: SkillRegistry
     runner: SkillRunner
     plugins: Sequence[PluginStatus]
+    grants: Grants = Grants()
+    """What the plugins were given."""
 
     @property
     def broken(self) -> Sequence[PluginStatus]:
         """The plugins that were left out because they are broken."""
         return [status for status in self.plugins if status.state is PluginState.QUARANTINED]
+
+    @property
+    def loaded(self) -> Sequence[PluginStatus]:
+        """The plugins whose skills are there."""
+        return [status for status in self.plugins if status.state is PluginState.LOADED]
+
+    @property
+    def absent(self) -> Sequence[PluginStatus]:
+        """The plugins that are installed and not there, each with its reason."""
+        return [status for status in self.plugins if status.state is not PluginState.LOADED]
 
     def listed(self) -> Iterator[tuple[str, ToolSpec]]:
         """Each plugin's name with the specification of one of its skills."""
@@ -116,22 +130,34 @@ def open_skills(
         tool_mode: How the model is offered them.
 
     Raises:
-        SettingsError: the workspace is no folder.
+        SettingsError: the workspace is no folder, or something that is granted to a plugin cannot be.
     """
     workspace = Path(settings.workspace or ".").expanduser().absolute()
     if not workspace.is_dir():
         raise SettingsError(f"the workspace {workspace} is no folder; set another with --workspace")
-    registry = SkillRegistry(missing=levels.missing if levels else None)
+    registry = SkillRegistry(
+        missing=levels.missing if levels else None, allow=settings.skills.allow, deny=settings.skills.deny
+    )
     builtin = msgspec.structs.replace(BuiltinSettings.in_folder(workspace), ask_person=settings.ask_person)
     register_builtins(registry, builtin, parts=_parts(settings, knowledge, long_term))
-    plugins: Sequence[PluginStatus] = ()
-    if settings.plugins:
-        index = PluginIndex(settings.data_path() / "plugins.json")
-        plugins = load_plugins(registry, find_plugins(index=index), index=index)
+    plugins, grants = _load_plugins(settings, registry)
     # A model that reads tools by itself gets all of them anyway, and always in the same order: it caches its prompt.
     router = OfferAll if tool_mode is ToolMode.NATIVE else SimilarityRouter
-    runner = SkillRunner(registry, router=router, levels=levels)
-    return Skills(registry=registry, runner=runner, plugins=plugins)
+    runner = SkillRunner(registry, router=router, levels=levels, grants=grants)
+    return Skills(registry=registry, runner=runner, plugins=plugins, grants=grants)
+
+
+def _load_plugins(settings: Settings, registry: SkillRegistry) -> tuple[Sequence[PluginStatus], Grants]:
+    chosen = settings.loaded_plugins()
+    if chosen is None:
+        return (), Grants()
+    index = PluginIndex(settings.data_path() / "plugins.json")
+    entries = find_plugins(index=index)
+    grants = grants_of(chosen, {entry.name for entry in entries})
+    loaded = load_plugins(
+        registry, entries, allow=chosen.allow, deny=chosen.deny, trust=chosen.trust, index=index
+    )
+    return loaded, grants
 
 
 def _parts(

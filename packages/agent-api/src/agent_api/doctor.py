@@ -18,6 +18,7 @@ import msgspec
 from agent_api.access.keys import KeyStore
 from agent_api.composition import connect_model, models_path, open_skills
 from agent_api.daemon import access_folder
+from agent_api.grants import gaps
 from agent_api.mcp.servers import PINS, open_servers, servers_of
 from agent_api.mcp.views import ServerView, server_views
 from agent_api.settings import SECRETS, Settings, explain, load
@@ -252,8 +253,14 @@ async def _skills(settings: Settings, levels: Levels) -> Finding:
         if skills.broken:
             reasons = "; ".join(f"{one.entry.name}: {one.reason}" for one in skills.broken)
             return _wrong("plugins", f"left out: {reasons}")
-        count = sum(1 for _ in skills.listed())
-        return _well("plugins", f"{count} skills, {len(skills.plugins)} installed plugins, none broken")
+        chosen, names = settings.loaded_plugins(), {one.entry.name for one in skills.plugins}
+        found = [*gaps(chosen, skills.grants, names, levels)] if chosen else []
+        if found:
+            return _warning("plugins", "; ".join(found))
+        count, loaded = sum(1 for _ in skills.listed()), len(skills.loaded)
+        out = f"; left out: {', '.join(skills.registry.left_out)}" if skills.registry.left_out else ""
+        plugins = f"{loaded} of {len(skills.plugins)} installed plugins loaded, none broken"
+        return _well("plugins", f"{count} skills, {plugins}{out}")
 
 
 async def _servers(settings: Settings, levels: Levels) -> AsyncGenerator[Finding]:

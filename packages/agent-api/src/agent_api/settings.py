@@ -31,6 +31,32 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Whether all tools of a server are approved when it is seen first."""
 
 
+class PluginSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which installed plugins are loaded, and what each may do. What is not granted is not given."""
+
+    allow: tuple[str, ...] | None = None
+    """The only plugins that are loaded. None: all that are installed."""
+    deny: tuple[str, ...] = ()
+    """Plugins that are not loaded; goes before `allow`."""
+    trust: tuple[str, ...] = ()
+    """Plugins that are imported into this process, and can do what it can; the others run in processes of their own."""
+    level: str = "worker"
+    """The least wall around each installed plugin: `worker`, which is none against malice, or `sandbox`."""
+    grants: dict[str, dict[str, Any]] = {}
+    """By the name of a plugin: the fields of `Grant` of agent-skills, `level` by its name."""
+    per_run: dict[str, Any] = {}
+    """What all skills together may spend in one run: the fields of `Budget` of agent-skills."""
+
+
+class SkillSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which skills there are, wherever they come from: built in, of a plugin, or of an MCP server."""
+
+    allow: tuple[str, ...] | None = None
+    """The only skills. None: all."""
+    deny: tuple[str, ...] = ()
+    """Skills that are left out; goes before `allow`."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting, with its default."""
 
@@ -79,8 +105,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What a run may do of itself, what a person is asked about, and what is denied: `[policy]` of agent.toml."""
     mcp: McpSettings = McpSettings()
     """MCP servers, as tables `[mcp.servers.NAME]` of agent.toml: `command` or `url`, and more."""
-    plugins: bool = True
-    """Whether skills of installed plugins are loaded beside the built-in ones."""
+    plugins: bool | PluginSettings = True
+    """Whether skills of installed plugins are loaded beside the built-in ones; as a table, which, and what they may do."""
+    skills: SkillSettings = SkillSettings()
+    """Which skills are left out: `[skills]` of agent.toml."""
+
+    def loaded_plugins(self) -> PluginSettings | None:
+        """What is set of plugins; None: none is loaded."""
+        if isinstance(self.plugins, bool):
+            return PluginSettings() if self.plugins else None
+        return self.plugins
 
     def data_path(self) -> Path:
         """The data folder, absolute; it may not exist yet."""

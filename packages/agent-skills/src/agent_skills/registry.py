@@ -4,7 +4,7 @@ Does not look for plugins (`discovery` does) and runs no skill (`runner` does).
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import pluggy
@@ -24,15 +24,29 @@ Missing = Callable[[Level], str]
 class SkillRegistry:
     """The registered plugins and their skills. Belongs to one event loop; not for several threads at once."""
 
-    def __init__(self, *, missing: Missing | None = None, elsewhere: bool = False) -> None:
-        """`missing` knows which levels this machine has (`Levels.missing`); without it, no sandbox is there.
+    def __init__(
+        self,
+        *,
+        missing: Missing | None = None,
+        elsewhere: bool = False,
+        allow: Collection[str] | None = None,
+        deny: Collection[str] = (),
+    ) -> None:
+        """An empty registry.
 
-        `elsewhere`: this registry only describes what another process will run, so no level is asked for.
+        Args:
+            missing: knows which levels this machine has (`Levels.missing`); without it, no sandbox is there.
+            elsewhere: this registry only describes what another process will run, so no level is asked for.
+            allow: names of the skills that plugins may register; None allows all. Others are left out.
+            deny: names of skills that are left out; it wins over `allow`.
         """
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._missing = missing or _no_sandbox
         self._elsewhere = elsewhere
+        self._allow = allow
+        self._deny = deny
+        self._left_out: set[str] = set()
         self._plugins: dict[str, tuple[str, ...]] = {}
         self._skills: dict[str, AnySkill] = {}
         self._owners: dict[str, str] = {}
@@ -47,6 +61,11 @@ class SkillRegistry:
     def plugins(self) -> Mapping[str, tuple[str, ...]]:
         """Each plugin's name and the names of its skills, in the order of registration."""
         return MappingProxyType(self._plugins)
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """The names of skills that a plugin offered and that are not allowed, sorted."""
+        return sorted(self._left_out)
 
     def skills(self) -> Sequence[AnySkill]:
         """All skills, in the order of registration."""
@@ -152,6 +171,9 @@ class SkillRegistry:
                 f"`register` was given a {type(skill).__name__}; decorate the function with @skill"
             )
         name = skill.spec.name
+        if name in self._deny or (self._allow is not None and name not in self._allow):
+            self._left_out.add(name)
+            return
         first = self._owners.get(name) or (plugin if name in staged else "")
         if first:
             raise DuplicateSkillError(name, first, plugin)

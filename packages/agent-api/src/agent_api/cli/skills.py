@@ -54,8 +54,10 @@ async def _list(workspace: str | None, as_json: bool) -> None:
             else:
                 summary = spec.description.split("\n")[0]
                 sys.stdout.write(f"{spec.name:<16} {plugin:<12} {summary}\n")
-        for status in skills.broken:
+        for status in skills.absent:
             sys.stderr.write(f"plugin {status.entry.name} is left out: {status.reason}\n")
+        for name in skills.registry.left_out:
+            sys.stderr.write(f"skill {name} is left out by the setting skills\n")
         _say_absent(servers)
 
 
