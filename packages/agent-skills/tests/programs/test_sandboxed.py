@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agent_core.ports import ToolContext
-from agent_core.tools import ToolCall
+from agent_core.tools import Label, ToolCall
 from agent_skills import SkillFailedError, SkillRegistry, SkillRunner
 from agent_skills.builtin.python import PythonPlugin, SnippetsPlugin
 from agent_skills.builtin.shell import ShellPlugin
@@ -108,6 +108,32 @@ async def test_a_program_reaches_the_hosts_that_are_given_and_no_other():
         plugin = PythonPlugin(Programs(levels, egress=egress))
         assert (await call(plugin, "python", code=code.format("127.0.0.9", port))).content == "b'seen'\n"
         assert "HTTP Error 403" in (await call(plugin, "python", code=code.format("127.0.0.8", port))).content
+
+
+@pytest.mark.parametrize(
+    ("hosts", "says", "labels"),
+    [
+        ((), "There is no network.", set()),
+        (
+            ("api.example.org", "*.example.net"),
+            "by the proxy that the environment names: api.example.org, *.example.net.",
+            {Label.SENDS_OUT, Label.RETURNS_UNTRUSTED},
+        ),
+        (("*",), "names: public hosts.", {Label.SENDS_OUT, Label.RETURNS_UNTRUSTED}),
+    ],
+)
+def test_a_tool_that_runs_programs_says_what_they_reach(hosts, says, labels, workspace):
+    here = LevelReport(level=Level.SANDBOX, mechanism="test", available=True)
+    programs = Programs(Levels(reports=(here,)), egress=Egress(hosts=hosts))
+    registry = SkillRegistry()
+    registry.register("python", PythonPlugin(programs))
+    registry.register("shell", ShellPlugin(programs, WorkspaceSettings(folder=workspace)))
+    python, shell = (one.spec for one in registry.skills())
+    assert python.description.endswith(says)
+    assert shell.description.endswith(says)
+    assert ("no network" in python.description) is not bool(hosts)
+    assert (set(python.labels), python.idempotent) == (labels, not hosts)
+    assert set(shell.labels) == {Label.READS_PRIVATE, Label.DESTROYS, *labels}
 
 
 async def test_a_program_is_stopped_with_all_that_it_started(programs):

@@ -63,12 +63,14 @@ class PythonPlugin:
     def register_skills(self, register: Register) -> None:
         """Register it."""
         decorate = skill(name="python", examples=_EXAMPLES, idempotent=True, timeout_s=TIMEOUT_S + 10.0)
-        register(decorate(self._run))
+        made = decorate(self._run)
+        made.spec = self._programs.described(made.spec)
+        register(made)
 
     async def _run(self, code: str) -> str:
         """Run a program in Python and return what it printed.
 
-        The standard library is there, no other package; no network, and only a temporary folder.
+        The standard library is there, no other package, and only a temporary folder.
 
         Args:
             code: The program.

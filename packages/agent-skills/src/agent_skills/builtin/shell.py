@@ -1,4 +1,4 @@
-"""The skill `shell`: commands in the workspace, inside a sandbox that has the workspace and nothing else."""
+"""The skill `shell`: commands in the workspace, inside a sandbox that has the workspace, and the hosts of `Programs`."""
 
 from agent_core.tools import Label
 from agent_skills.hookspecs import Register, hookimpl
@@ -32,12 +32,14 @@ class ShellPlugin:
             labels=[Label.READS_PRIVATE, Label.DESTROYS],
             timeout_s=TIMEOUT_S + 10.0,
         )
-        register(decorate(self._run))
+        made = decorate(self._run)
+        made.spec = self._programs.described(made.spec)
+        register(made)
 
     async def _run(self, command: str) -> str:
         """Run a command line in a shell, in the folder of the workspace, and return its output and exit code.
 
-        There is no network, and nothing of the machine but the workspace. Each call is a new shell.
+        Nothing of the machine is there but the workspace. Each call is a new shell.
 
         Args:
             command: The command line, for bash.

@@ -78,7 +78,9 @@ class SkillFoldersPlugin:
                 labels=[Label.READS_PRIVATE, Label.DESTROYS, *self._labels],
                 timeout_s=TIMEOUT_S + 10.0,
             )
-            register(decorate(self._run))
+            made = decorate(self._run)
+            made.spec = self._programs.described(made.spec)
+            register(made)
 
     def _skill(self, folder: SkillFolder) -> AnySkill:
         # One that links lead out of is nobody's; hard links are how package tools put files there.

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from agent_core.tools import Label, ToolSpec
 from agent_skills.errors import (
     IsolationError,
     SkillError,
@@ -72,6 +73,22 @@ class Programs:
     def python(self) -> str:
         """The interpreter that is there inside."""
         return Interpreter.own().executable
+
+    def described(self, spec: ToolSpec) -> ToolSpec:
+        """The specification of a tool that runs programs, with what they reach of the network: in words for the model, and in
+        labels for a policy.
+        """
+        hosts = self._egress.hosts
+        if not hosts:
+            return msgspec.structs.replace(spec, description=f"{spec.description} There is no network.")
+        which = "public hosts" if "*" in hosts else ", ".join(hosts)
+        told = f"Of the network there is only this, by the proxy that the environment names: {which}."
+        return msgspec.structs.replace(
+            spec,
+            description=f"{spec.description} {told}",
+            labels=tuple(dict.fromkeys((*spec.labels, Label.RETURNS_UNTRUSTED, Label.SENDS_OUT))),
+            idempotent=False,  # what a host was asked to do, it may do twice
+        )
 
     def check_writable(self, folder: Path) -> None:
         """Hold that programs can be given a folder to write to.
