@@ -27,7 +27,7 @@ from agent_core.limits import seconds_left
 from agent_core.messages import Message
 from agent_core.ports import Critic, HydrateRequest, Observer, StoredEvent
 from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
-from agent_core.tool_modes import TOOL_MODES, Ask, Turn, TurnOutcome, TurnView
+from agent_core.tool_modes import TOOL_MODES, Ask, TurnOutcome, TurnView
 from agent_core.tools import ToolOffer, ToolSpec
 from agent_core.transitions import Effects, evolve, owed
 
@@ -197,13 +197,13 @@ class Drive:
 
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def commit(self, *events: ev.Event) -> Awaitable[None]:
-        """Append `events` and the verdicts that follow from them without I/O, as one batch.
+    def commit(self, event: ev.Event | None = None) -> Awaitable[None]:
+        """Append `event` and the verdicts that follow from it without I/O, as one batch.
 
         Commands of people that arrived meanwhile are read in first; what they made stale is dropped.
         """
         return (
-            self._append(events) if self._appending is None else self._append_in_turn(self._appending, events)
+            self._append(event) if self._appending is None else self._append_in_turn(self._appending, event)
         )
 
     def keep(self, result: ev.Event) -> Awaitable[None]:
@@ -214,14 +214,14 @@ class Drive:
         with anyio.CancelScope(shield=True):
             await self.commit(event)
 
-    async def _append_in_turn(self, appending: anyio.Lock, events: Sequence[ev.Event]) -> None:
+    async def _append_in_turn(self, appending: anyio.Lock, event: ev.Event | None) -> None:
         async with appending:
-            await self._append(events)
+            await self._append(event)
 
-    async def _append(self, events: Sequence[ev.Event]) -> None:
+    async def _append(self, event: ev.Event | None) -> None:
         while True:
             before = self.state
-            batch, states, effects = self._fold(events)
+            batch, states, effects = self._fold(event)
             if not batch:
                 return
             try:
@@ -235,18 +235,19 @@ class Drive:
                 self.notify(batch, states)
                 return
 
-    def _fold(self, events: Sequence[ev.Event]) -> tuple[list[ev.Event], list[RunState], Effects]:
-        """The events that count with the verdicts behind them, the state after each, and what the last one owes."""
+    def _fold(self, event: ev.Event | None) -> tuple[list[ev.Event], list[RunState], Effects]:
+        """The events that count: this one with the verdicts behind it; the state after each; what the last one owes."""
         batch: list[ev.Event] = []
         states: list[RunState] = []
         state = self.state
-        for event in events:
+        if event is not None:
             try:
                 state = evolve(state, event)
             except (StaleCompletionError, IllegalEventError):
-                continue
-            batch.append(event)
-            states.append(state)
+                pass
+            else:
+                batch.append(event)
+                states.append(state)
         while True:
             effects = owed(state)
             verdict = (
@@ -281,7 +282,8 @@ class Drive:
         """Tell the observers what is in the journal now, each event with the state that it led to."""
         if not self._observers:
             return
-        for event, state in zip(events, states, strict=True):
+        for place, event in enumerate(events):  # `zip` alone costs as much as telling one observer
+            state = states[place]
             stored = StoredEvent(run_id=state.run_id, seq=state.seq, event=event, writer=self.writer)
             for observer in self._observers:
                 observer.on_event(stored, state)
@@ -321,8 +323,13 @@ class Drive:
             instructions=state.instructions,
             answer_schema=state.answer_schema,
         )
+        turn = TOOL_MODES[profile.tool_mode](view)
         try:
-            outcome = await self._outcome(TOOL_MODES[profile.tool_mode](view))
+            ask = next(turn)
+            while True:
+                ask = turn.send(await self._ask(ask))
+        except StopIteration as stop:
+            outcome: TurnOutcome = stop.value
         except ModelRefusedError as error:
             await self.commit(ev.ModelFailed(at=self.now(), code="refused", reason=str(error)))
             return
@@ -331,15 +338,6 @@ class Drive:
         await self.commit(
             outcome.event(self.now(), final=effect.final, plan=plan, answered_by=state.answered_by)
         )
-
-    async def _outcome(self, turn: Turn) -> TurnOutcome:
-        try:
-            ask = next(turn)
-            while True:
-                ask = turn.send(await self._ask(ask))
-        except StopIteration as stop:
-            outcome: TurnOutcome = stop.value
-            return outcome
 
     def _with_own(self, offers: Sequence[ToolOffer]) -> Sequence[ToolOffer]:
         """The offered tools, and behind them the sub-agents and the tool `plan`."""

@@ -78,7 +78,11 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
     @property
     def text(self) -> str:
         """The text parts, joined; reasoning, calls and results are left out."""
-        return "".join([part.text for part in self.parts if isinstance(part, Text)])
+        text = ""
+        for part in self.parts:  # there is mostly one: a list of texts would cost more than the text
+            if isinstance(part, Text):
+                text += part.text
+        return text
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -75,14 +75,20 @@ def judge_results(
     state: RunState, at: float, rules: Reflexion = DEFAULT, *, escalate: bool = True
 ) -> ResultsVerdict:
     """The verdict on the results that are back, by rule; `escalate`: there are persons to ask."""
-    back = planning.unjudged(state.calls)
-    again = [_id(call) for call in back if _may_pass(call, rules)]
+    again: list[str] = []
+    repeated: list[tuple[CallState, int]] = []
+    empty: list[CallState] = []
+    for call in planning.unjudged(state.calls):
+        if _may_pass(call, rules):
+            again.append(_id(call))
+        if (often := progress.times(state.progress, call)) > 1:
+            repeated.append((call, often))
+        if rules.revise_empty and _is_empty(call, state):
+            empty.append(call)
     if again:
         return ev.ResultsRetried(at=at, tool_call_ids=tuple(again), reason="the failure may pass")
-    repeated = [(call, often) for call in back if (often := progress.times(state.progress, call)) > 1]
     if repeated and (verdict := _on_repeated(repeated, at, rules, escalate=escalate)):
         return verdict
-    empty = [call for call in back if rules.revise_empty and _is_empty(call, state)]
     if empty:
         return _revised(
             at, empty, "gave an empty result. If you need one, try other arguments or another tool"

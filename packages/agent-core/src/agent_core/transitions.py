@@ -144,17 +144,14 @@ def _turn(state: RunState) -> Effects:
 
 
 def _calls(state: RunState) -> Effects:
-    calls = state.calls
-    ready = [
-        _execute(call) for call in calls.values() if call.status in RUNNING and planning.may_run(call, calls)
-    ]
-    return (*ready, *_decisions(state))
-
-
-def _decisions(state: RunState) -> Effects:
-    return tuple(
-        [eff.AwaitDecision(tool_call_id=key) for key, call in state.calls.items() if call.status is ASKED]
-    )
+    ready: list[eff.Effect] = []
+    asked: list[eff.Effect] = []
+    for key, call in state.calls.items():
+        if call.status is ASKED:
+            asked.append(eff.AwaitDecision(tool_call_id=key))
+        elif call.status in RUNNING and planning.may_run(call, state.calls):
+            ready.append(_execute(call))
+    return (*ready, *asked)
 
 
 def _verdict(state: RunState) -> Effects:
@@ -171,7 +168,7 @@ OWED: Mapping[Phase, Callable[[RunState], Effects]] = {
     Phase.PERCEIVING: _context,
     Phase.REASONING: _turn,
     Phase.DISPATCHING: _calls,
-    Phase.AWAITING: _decisions,
+    Phase.AWAITING: _calls,
     Phase.REFLECTING: _verdict,
     Phase.RESPONDING: _check,
     Phase.DONE: _nothing,
