@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ from agent_skills import (
     probe,
 )
 from agent_skills.builtin import BuiltinParts, BuiltinSettings, MemoryPlugin, register_builtins
+from agent_skills.isolation.monty import MontyInterpreter
 from agent_skills.offers import OfferAll
 from agent_skills.policy import Grants
 from agent_skills.routing import SimilarityRouter
@@ -53,6 +55,14 @@ class Skills(msgspec.Struct, frozen=True, kw_only=True):
     plugins: Sequence[PluginStatus]
     grants: Grants = Grants()
     """What the plugins were given."""
+    snippets: MontyInterpreter | None = None
+    """What runs snippets that call the tools; None: the setting `code_mode` is off."""
+
+    async def aclose(self) -> None:
+        """End all processes that run skills; may be called twice."""
+        await self.runner.aclose()
+        if self.snippets is not None:
+            await self.snippets.aclose()
 
     @property
     def broken(self) -> Sequence[PluginStatus]:
@@ -130,7 +140,7 @@ def open_skills(
         tool_mode: How the model is offered them.
 
     Raises:
-        SettingsError: the workspace is no folder, or something that is granted to a plugin cannot be.
+        SettingsError: the workspace is no folder, something that is granted to a plugin cannot be, or a library is missing.
     """
     workspace = Path(settings.workspace or ".").expanduser().absolute()
     if not workspace.is_dir():
@@ -138,13 +148,16 @@ def open_skills(
     registry = SkillRegistry(
         missing=levels.missing if levels else None, allow=settings.skills.allow, deny=settings.skills.deny
     )
-    builtin = msgspec.structs.replace(BuiltinSettings.in_folder(workspace), ask_person=settings.ask_person)
-    register_builtins(registry, builtin, parts=_parts(settings, knowledge, long_term))
+    builtin = msgspec.structs.replace(
+        BuiltinSettings.in_folder(workspace), ask_person=settings.ask_person, code_mode=settings.code_mode
+    )
+    parts = _parts(settings, knowledge, long_term)
+    register_builtins(registry, builtin, parts=parts)
     plugins, grants = _load_plugins(settings, registry)
     # A model that reads tools by itself gets all of them anyway, and always in the same order: it caches its prompt.
     router = OfferAll if tool_mode is ToolMode.NATIVE else SimilarityRouter
     runner = SkillRunner(registry, router=router, levels=levels, grants=grants)
-    return Skills(registry=registry, runner=runner, plugins=plugins, grants=grants)
+    return Skills(registry=registry, runner=runner, plugins=plugins, grants=grants, snippets=parts.snippets)
 
 
 def _load_plugins(settings: Settings, registry: SkillRegistry) -> tuple[Sequence[PluginStatus], Grants]:
@@ -163,8 +176,13 @@ def _load_plugins(settings: Settings, registry: SkillRegistry) -> tuple[Sequence
 def _parts(
     settings: Settings, knowledge: KnowledgeBases | None, long_term: LongTermMemory | None
 ) -> BuiltinParts:
+    if settings.code_mode and find_spec("pydantic_monty") is None:
+        raise SettingsError(
+            "the setting code_mode needs Monty: pip install 'agent-skills[monty]', or set it to false"
+        )
     notes = Notes(long_term)
     return BuiltinParts(
+        snippets=MontyInterpreter() if settings.code_mode else None,
         knowledge=(knowledge or KnowledgeBases(settings.data_path())) if settings.knowledge else None,
         memory=MemoryPlugin(notes.remember, notes.recall) if settings.long_term else None,
     )
@@ -282,7 +300,7 @@ async def open_tenant(
             long_term=long_term,
             tool_mode=machine.model.profile.tool_mode,
         )
-        await stack.enter_async_context(aclosing(skills.runner))
+        await stack.enter_async_context(aclosing(skills))
         servers = await stack.enter_async_context(
             tenant_servers(settings, skills.registry, machine.levels, tenant)
         )

@@ -249,7 +249,7 @@ async def _skills(settings: Settings, levels: Levels) -> Finding:
         skills = await anyio.to_thread.run_sync(open_skills, settings, levels)
     except AgentError as error:
         return _wrong("plugins", str(error))
-    async with aclosing(skills.runner):
+    async with aclosing(skills):
         if skills.broken:
             reasons = "; ".join(f"{one.entry.name}: {one.reason}" for one in skills.broken)
             return _wrong("plugins", f"left out: {reasons}")

@@ -85,6 +85,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether the model may ask people, and a run waits for the reply. Small models ask for no reason."""
     planning: bool = False
     """Whether a model may plan several calls at once. Small models cannot."""
+    code_mode: bool = False
+    """Whether the model may write snippets that call the tools. Needs `agent-skills[monty]`, and a model that writes code."""
     knowledge: bool = False
     """Whether the model may search the knowledge bases. Small models are confused by more tools."""
     long_term: bool = False

@@ -26,7 +26,7 @@ async def _opened(workspace: str | None) -> "AsyncGenerator[tuple[Skills, McpSer
 
     settings, levels = load({"workspace": workspace}), await probe()
     skills = open_skills(settings, levels)
-    async with aclosing(skills.runner), tenant_servers(settings, skills.registry, levels) as servers:
+    async with aclosing(skills), tenant_servers(settings, skills.registry, levels) as servers:
         yield skills, servers
 
 
