@@ -333,7 +333,8 @@ class Drive:
         except ModelRefusedError as error:
             await self.commit(ev.ModelFailed(at=self.now(), code="refused", reason=str(error)))
             return
-        read = self.plan(outcome.message) if self.adapters.planning else None
+        message = outcome.message  # type: ignore[possibly-undefined]  # the loop has no other end
+        read = self.plan(message) if self.adapters.planning else None
         plan = read if isinstance(read, proposal.Proposal) else None
         await self.commit(
             outcome.event(self.now(), final=effect.final, plan=plan, answered_by=state.answered_by)
