@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from agent_api.cli import app
-from agent_api.errors import NotFoundError
+from agent_api.doctor import Verdict, examine
+from agent_api.errors import NotFoundError, SettingsError
 from agent_api.knowledge import KnowledgeBases
 from agent_core.errors import ConfigurationError, KnowledgeError
 
@@ -118,3 +119,49 @@ async def test_sources_below_a_root_are_named_below_it(manuals, tmp_path):
     assert await bases.remove("manuals", ["manuals/pump.md"]) == 1
     assert (manuals / "pump.md") in set(manuals.iterdir()), "only what was uploaded is deleted"
     await bases.aclose()
+
+
+async def test_tables_lie_where_the_settings_say_apart_by_tenant(manuals, tmp_path):
+    place = str(tmp_path / "elsewhere")
+    for tenant, file in (("acme", "pump.md"), ("own", "press.md")):
+        bases = KnowledgeBases(tmp_path / tenant, at=place, tenant=tenant)
+        assert await bases.bases() == []
+        await bases.add("manuals", [manuals / file])
+        (only,) = await bases.sources("manuals")
+        assert only.endswith(file)
+        await bases.aclose()
+    again = KnowledgeBases(tmp_path / "acme", at=place, tenant="acme")
+    (hit,) = await again.search("which valve", k=5)
+    assert "red valve" in hit.text
+    assert await again.remove("manuals") == 1
+    await again.aclose()
+    other = KnowledgeBases(tmp_path / "own", at=place, tenant="own")
+    assert len(await other.sources("manuals")) == 1
+    await other.aclose()
+    assert not (tmp_path / "acme" / "knowledge" / "own").exists()
+
+
+def test_the_command_line_and_the_daemon_look_at_the_same_place(manuals, tmp_path, monkeypatch):
+    monkeypatch.setenv("AGENT_KNOWLEDGE_AT", str(tmp_path / "elsewhere"))
+    agent("add", "manuals", "manuals")
+    assert "red valve" in agent("search", "manuals", "which valve").stdout
+    assert (tmp_path / "elsewhere" / "default").is_dir()
+    monkeypatch.delenv("AGENT_KNOWLEDGE_AT")
+    assert agent("list", "--json").stdout == ""
+
+
+@pytest.mark.parametrize("at", ["bucket/knowledge", "http://bucket", "memory://", "s3:/bucket"])
+async def test_what_is_no_place_is_a_wrong_setting(manuals, tmp_path, at):
+    with pytest.raises(SettingsError, match=r"setting knowledge_at: .* is no place"):
+        KnowledgeBases(tmp_path, at=at)
+    overrides = {"knowledge_at": at, "plugins": False}
+    findings = {one.check: one async for one in examine(overrides)}
+    assert findings["knowledge"].verdict is Verdict.WRONG
+
+
+async def test_the_doctor_looks_whether_a_folder_can_be_written(manuals, tmp_path):
+    (tmp_path / "file").write_text("")
+    for at, verdict in ((tmp_path / "elsewhere", Verdict.WELL), (tmp_path / "file" / "x", Verdict.WRONG)):
+        findings = {one.check: one async for one in examine({"knowledge_at": str(at), "plugins": False})}
+        assert findings["knowledge"].verdict is verdict
+    assert not (tmp_path / "elsewhere").exists()

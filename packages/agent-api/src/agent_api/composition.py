@@ -183,9 +183,13 @@ def _parts(
     notes = Notes(long_term)
     return BuiltinParts(
         snippets=MontyInterpreter() if settings.code_mode else None,
-        knowledge=(knowledge or KnowledgeBases(settings.data_path())) if settings.knowledge else None,
+        knowledge=knowledge or _own_knowledge(settings) if settings.knowledge else None,
         memory=MemoryPlugin(notes.remember, notes.recall) if settings.long_term else None,
     )
+
+
+def _own_knowledge(settings: Settings) -> KnowledgeBases:
+    return KnowledgeBases(settings.data_path(), at=settings.knowledge_at)
 
 
 def tenant_servers(
@@ -289,7 +293,8 @@ async def open_tenant(
         AgentError: the workspace is no folder, or the journal cannot be opened.
     """
     settings = msgspec.structs.replace(machine.settings, data_dir=str(data_path), workspace=workspace)
-    knowledge = KnowledgeBases(data_path, roots=(Path(workspace),) if workspace else ())
+    roots = (Path(workspace),) if workspace else ()
+    knowledge = KnowledgeBases(data_path, roots=roots, at=settings.knowledge_at, tenant=tenant)
     async with aclosing(knowledge), AsyncExitStack() as stack:
         kept = await stack.enter_async_context(open_memory(data_path)) if settings.long_term else None
         long_term = kept.long_term if kept else None

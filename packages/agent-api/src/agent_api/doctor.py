@@ -19,6 +19,7 @@ from agent_api.access.keys import KeyStore
 from agent_api.composition import connect_model, models_path, open_skills
 from agent_api.daemon import access_folder
 from agent_api.grants import gaps
+from agent_api.knowledge import KnowledgeBases
 from agent_api.mcp.servers import PINS, open_servers, servers_of
 from agent_api.mcp.views import ServerView, server_views
 from agent_api.settings import SECRETS, Settings, explain, load
@@ -80,6 +81,8 @@ async def examine(overrides: Mapping[str, object] | None = None) -> AsyncGenerat
             yield check
         async for finding in _journals(settings):
             yield finding
+        if settings.knowledge_at:
+            yield await _knowledge(settings)
         yield await _model(settings)
     yield _secrets(overrides if settings is not None else None, readable=settings is not None)
     levels = await probe()
@@ -197,6 +200,21 @@ async def _journal(name: str, path: Path) -> Finding:
     if latest and latest[0] > time.time() + CLOCK_SLACK_S:
         return _wrong(name, "its newest event is in the future: the clock was, or is, set wrong")
     return _well(name, f"{found.runs:,} runs, {found.events:,} events, all sound")
+
+
+async def _knowledge(settings: Settings) -> Finding:
+    """An object storage is asked for what is there, as the command line's tenant."""
+    where = settings.knowledge_at
+    try:
+        async with aclosing(KnowledgeBases(settings.data_path(), at=where)) as knowledge:
+            if "://" in where:
+                return _well("knowledge", f"{where}, {len(await knowledge.bases())} bases")
+    except AgentError as error:
+        return _wrong("knowledge", str(error))
+    there = next(path for path in (Path(where), *Path(where).parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return _wrong("knowledge", f"{there} cannot be written; set another place as knowledge_at")
+    return _well("knowledge", where)
 
 
 # ── what runs are made with ──────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""The knowledge bases of one tenant: by name, in its data folder. LanceDB is loaded when one is first read or filled.
+"""The knowledge bases of one tenant: by name, in its data folder or where the settings say. LanceDB is loaded when one is first read or filled.
 
 A name is a domain of agent-memory. Eight are there; any other is made like one of them when it is first filled, and what it
 is like is kept in a file of its own. Knows no route and no terminal.
@@ -14,7 +14,8 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from agent_api.errors import NotFoundError
+from agent_api.access.keys import DEFAULT_TENANT
+from agent_api.errors import NotFoundError, SettingsError
 from agent_core.errors import ConfigurationError
 from agent_core.knowledge import Filters, Passage
 from agent_memory import BUILT_IN, Domain
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _OWNER = "own"
 """Tenants are kept apart by their data folders: in each there is one."""
+_STORAGES = ("s3://", "gs://", "az://")
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,13 +44,22 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 class KnowledgeBases:
     """All that one tenant put in; also the port that `knowledge_search` asks. Belongs to the loop that uses it first."""
 
-    def __init__(self, data_path: Path, *, roots: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, data_path: Path, *, roots: Sequence[Path] = (), at: str = "", tenant: str = DEFAULT_TENANT
+    ) -> None:
         """Nothing is opened or made yet.
 
         Args:
             data_path: The tenant's data folder.
             roots: Folders that sources are named below of, where they lie in them: nobody is shown the path to them.
+            at: Where the tables lie, as the setting `knowledge_at` has it; empty: in the data folder.
+            tenant: Whose they are: tables that lie elsewhere are below a folder of its name there.
+
+        Raises:
+            SettingsError: nothing can lie at `at`.
         """
+        self._at = _place(at)
+        self._owner = tenant if at else _OWNER
         self.folder = data_path / "knowledge"
         self._kinds = self.folder / "kinds"
         self._roots = tuple(root.resolve() for root in roots)
@@ -56,6 +67,11 @@ class KnowledgeBases:
         self._opened: LanceKnowledgeBase | None = None
         self._opening = anyio.Lock()
         self._writing = anyio.Lock()
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether there may be something; what lies elsewhere has to be asked."""
+        return bool(self._at) or self.folder.is_dir()
 
     def uploads(self, name: str) -> Path:
         """Where documents of a base are kept that came without a file."""
@@ -67,7 +83,7 @@ class KnowledgeBases:
         Raises:
             KnowledgeUnavailableError: the storage failed.
         """
-        if not self.folder.is_dir():
+        if not self._is_begun:
             return []
         kb = await self._open()
         found: list[Base] = []
@@ -144,7 +160,7 @@ class KnowledgeBases:
         self._reload()
         for name in domains:
             self._checked(name)
-        if not self.folder.is_dir():
+        if not self._is_begun:
             return []
         found = await (await self._open()).search(query, k=k, filters=filters, domains=domains)
         return [
@@ -192,7 +208,7 @@ class KnowledgeBases:
                 from agent_memory import LanceKnowledgeBase  # noqa: PLC0415  # heavy
 
                 self._opened = await LanceKnowledgeBase.open(
-                    self.folder, tenant=_OWNER, domains=self._domains
+                    self._at or self.folder, tenant=self._owner, domains=self._domains
                 )
             return self._opened
 
@@ -228,7 +244,7 @@ class KnowledgeBases:
     async def _held(self, name: str) -> Mapping[str, str]:
         self._reload()
         self._checked(name)
-        if not self.folder.is_dir() or not (held := await (await self._open()).sources(name)):
+        if not self._is_begun or not (held := await (await self._open()).sources(name)):
             raise NotFoundError(f"there is no knowledge base {name!r}")
         return held
 
@@ -255,6 +271,14 @@ class KnowledgeBases:
             skipped=named(report.skipped),
             failed=named(report.failed),
         )
+
+
+def _place(at: str) -> str:
+    if not at or at.startswith(_STORAGES) or Path(at).is_absolute():
+        return at
+    raise SettingsError(
+        f"setting knowledge_at: {at!r} is no place; it begins with {', '.join(_STORAGES)} or is an absolute path"
+    )
 
 
 def _is_like(domain: Domain, model: Domain) -> bool:

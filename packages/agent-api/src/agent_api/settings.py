@@ -89,6 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether the model may write snippets that call the tools. Needs `agent-skills[monty]`, and a model that writes code."""
     knowledge: bool = False
     """Whether the model may search the knowledge bases. Small models are confused by more tools."""
+    knowledge_at: str = ""
+    """Where the tables of the knowledge bases lie: `s3://BUCKET/FOLDER`, `gs://`, `az://` or an absolute path, with a folder
+    for each tenant below. Empty: `knowledge` in the data folder of each. Credentials come by the environment."""
     long_term: bool = False
     """Whether what was said is recalled in later sessions, and the model may note and recall."""
     origin: str = ""

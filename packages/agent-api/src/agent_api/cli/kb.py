@@ -31,7 +31,8 @@ def _with(data_dir: str | None, work: "Callable[[KnowledgeBases], Awaitable[T]]"
     from agent_api.settings import load
 
     async def opened() -> T:
-        bases = KnowledgeBases(load({"data_dir": data_dir}).data_path())
+        settings = load({"data_dir": data_dir})
+        bases = KnowledgeBases(settings.data_path(), at=settings.knowledge_at)
         try:
             return await work(bases)
         finally:
