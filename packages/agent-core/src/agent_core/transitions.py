@@ -154,6 +154,12 @@ def _calls(state: RunState) -> Effects:
     return (*ready, *asked)
 
 
+def _decisions(state: RunState) -> Effects:
+    return tuple(
+        [eff.AwaitDecision(tool_call_id=key) for key, call in state.calls.items() if call.status is ASKED]
+    )
+
+
 def _verdict(state: RunState) -> Effects:
     attempts = sum(call.attempt for call in state.calls.values())
     return (eff.JudgeResults(turn=state.spent.turns, attempts=attempts),)
@@ -168,7 +174,7 @@ OWED: Mapping[Phase, Callable[[RunState], Effects]] = {
     Phase.PERCEIVING: _context,
     Phase.REASONING: _turn,
     Phase.DISPATCHING: _calls,
-    Phase.AWAITING: _calls,
+    Phase.AWAITING: _decisions,
     Phase.REFLECTING: _verdict,
     Phase.RESPONDING: _check,
     Phase.DONE: _nothing,
