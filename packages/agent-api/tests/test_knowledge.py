@@ -11,6 +11,7 @@ from agent_api.doctor import Verdict, examine
 from agent_api.errors import NotFoundError, SettingsError
 from agent_api.knowledge import KnowledgeBases
 from agent_core.errors import ConfigurationError, KnowledgeError
+from agent_memory import ImportFormatError
 
 
 @pytest.fixture
@@ -148,6 +149,24 @@ def test_the_command_line_and_the_daemon_look_at_the_same_place(manuals, tmp_pat
     assert (tmp_path / "elsewhere" / "default").is_dir()
     monkeypatch.delenv("AGENT_KNOWLEDGE_AT")
     assert agent("list", "--json").stdout == ""
+
+
+def test_an_export_to_where_nothing_can_be_written_says_so(manuals):
+    with pytest.raises(ConfigurationError, match=r"pump\.md/backup cannot be written"):
+        agent("export", str(manuals / "pump.md" / "backup"))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_bases_are_taken_to_another_place(manuals, tmp_path, monkeypatch, form):
+    agent("add", "manuals", "manuals")
+    assert agent("export", "backup", "--form", form).stdout == "2 passages in backup\n"
+    monkeypatch.setenv("AGENT_DATA_DIR", str(tmp_path / "other"))
+    monkeypatch.setenv("AGENT_KNOWLEDGE_AT", str(tmp_path / "elsewhere"))
+    assert json.loads(agent("restore", "backup", "--json").stdout) == {"passages": 2}
+    assert "red valve" in agent("search", "manuals", "which valve").stdout
+    with pytest.raises(ImportFormatError):
+        agent("restore", "backup")
+    assert len(agent("show", "manuals").stdout.splitlines()) == 2
 
 
 @pytest.mark.parametrize("at", ["bucket/knowledge", "http://bucket", "memory://", "s3:/bucket"])

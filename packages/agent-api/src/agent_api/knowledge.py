@@ -22,6 +22,8 @@ from agent_memory import BUILT_IN, Domain
 
 if TYPE_CHECKING:
     from agent_memory import IngestReport, LanceKnowledgeBase, NotKept, Progress
+    from agent_memory.manifest import Manifest
+    from agent_memory.table_files import Format
 
 _OWNER = "own"
 """Tenants are kept apart by their data folders: in each there is one."""
@@ -191,6 +193,40 @@ class KnowledgeBases:
             await anyio.to_thread.run_sync(self._erase_uploads, name, going)
         return len(going)
 
+    async def export(self, folder: Path, *, form: "Format" = "jsonl") -> "Manifest":
+        """Write all bases, passages with their vectors, as files that anything reads.
+
+        Raises:
+            ConfigurationError: the folder cannot be written.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        kb = await self._open()
+        try:
+            await anyio.Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+            return await kb.export(folder, form=form)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder} cannot be written: {error.strerror}; name another folder"
+            ) from error
+
+    async def restore(self, folder: Path) -> int:
+        """Import the bases of an export, none of which may hold something here; returns how many passages. All or nothing.
+
+        Raises:
+            ImportFormatError: it is no export, or one of its bases holds something here.
+            KnowledgeUnavailableError: the storage failed.
+        """
+        from agent_memory.manifest import manifest_of  # noqa: PLC0415  # numpy
+
+        self._reload()
+        manifest = await anyio.to_thread.run_sync(manifest_of, folder)
+        for one in manifest.knowledge:
+            if one.domain.name not in self._domains:
+                await anyio.to_thread.run_sync(self._keep_kind, one.domain)
+        kb = await self._open()
+        async with self._writing:
+            return await kb.restore(folder)
+
     async def aclose(self) -> None:
         """Let go of the files; may be called twice."""
         if self._opened is not None:
@@ -222,7 +258,10 @@ class KnowledgeBases:
     def _make_kind(self, name: str, like: str) -> None:
         model = BUILT_IN[_known(like)]
         words = name.replace("_", " ").capitalize()
-        domain = msgspec.structs.replace(model, name=name, description=f"{words}.")
+        self._keep_kind(msgspec.structs.replace(model, name=name, description=f"{words}."))
+
+    def _keep_kind(self, domain: Domain) -> None:
+        name = domain.name
         self._kinds.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = self._kinds / f"{name}.{secrets.token_hex(4)}.part"  # another process may be making it too
         part.write_bytes(msgspec.json.encode(domain))

@@ -169,3 +169,31 @@ class _Shown:
                 f"{len(report.removed)} removed, {report.passages} passages in {report.seconds:.1f} s\n"
             )
         return EXIT_FAILED if report.failed else EXIT_OK
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="It is made if it is missing.")],
+    form: Annotated[options.Form, typer.Option(help="How the files are written.")] = options.Form.JSONL,
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Write all knowledge bases as files that anything reads."""
+    import msgspec
+
+    manifest = _with(data_dir, lambda bases: bases.export(folder, form=form.value))
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
+    else:
+        sys.stdout.write(f"{sum(manifest.rows.values())} passages in {folder}\n")
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="What `export` wrote.")],
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read an export into bases that hold nothing yet: all of it, or nothing."""
+    passages = _with(data_dir, lambda bases: bases.restore(folder))
+    sys.stdout.write(json.dumps({"passages": passages}) + "\n" if as_json else f"{passages} passages\n")

@@ -4,7 +4,6 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 app = typer.Typer(help="The long-term memory.", no_args_is_help=True)
-
-
-class Form(StrEnum):
-    """How an export is written."""
-
-    JSONL = "jsonl"
-    PARQUET = "parquet"
 
 
 def _with(data_dir: str | None, work: "Callable[[TenantMemory], Awaitable[T]]") -> T | None:
@@ -146,7 +138,7 @@ def forget(
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="It is made if it is missing.")],
-    form: Annotated[Form, typer.Option(help="How the files are written.")] = Form.JSONL,
+    form: Annotated[options.Form, typer.Option(help="How the files are written.")] = options.Form.JSONL,
     data_dir: options.DataDir = None,
     as_json: options.AsJson = False,
 ) -> None:

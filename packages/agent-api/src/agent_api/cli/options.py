@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -16,3 +17,10 @@ Workspace = Annotated[
 ]
 DataDir = Annotated[str | None, typer.Option(help="Where journals and weights are kept.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")]
+
+
+class Form(StrEnum):
+    """How an export is written."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
