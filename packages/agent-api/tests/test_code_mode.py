@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from agent_api import composition
+from agent_api import builtin_skills
 from agent_api.composition import Machine, open_skills, open_tenant
 from agent_api.doctor import Verdict, examine
 from agent_api.errors import SettingsError
@@ -43,13 +43,13 @@ async def test_a_snippet_calls_the_tools_under_the_policy_of_the_settings(tmp_pa
 
 
 def test_without_its_library_it_is_a_wrong_setting(tmp_path, monkeypatch):
-    monkeypatch.setattr(composition, "find_spec", lambda _name: None)
+    monkeypatch.setattr(builtin_skills, "find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match=r"agent-skills\[monty\]"):
         open_skills(Settings(data_dir=str(tmp_path), workspace=str(tmp_path), plugins=False, code_mode=True))
 
 
 async def test_the_doctor_says_so_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(composition, "find_spec", lambda _name: None)
+    monkeypatch.setattr(builtin_skills, "find_spec", lambda _name: None)
     overrides = {"data_dir": str(tmp_path / "data"), "plugins": False, "code_mode": True, "workspace": "."}
     finding = {one.check: one async for one in examine(overrides)}["plugins"]
     assert (finding.verdict, "code_mode needs Monty" in finding.detail) == (Verdict.WRONG, True)

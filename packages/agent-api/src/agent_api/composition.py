@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agent_api.access.keys import DEFAULT_TENANT
+from agent_api.builtin_skills import programs_of, register_chosen, snippets_of
 from agent_api.errors import SettingsError
 from agent_api.grants import grants_of
 from agent_api.knowledge import KnowledgeBases
@@ -37,7 +37,7 @@ from agent_skills import (
     load_plugins,
     probe,
 )
-from agent_skills.builtin import BuiltinParts, BuiltinSettings, MemoryPlugin, register_builtins
+from agent_skills.builtin import BuiltinParts, MemoryPlugin
 from agent_skills.isolation.monty import MontyInterpreter
 from agent_skills.offers import OfferAll
 from agent_skills.policy import Grants
@@ -56,7 +56,7 @@ class Skills(msgspec.Struct, frozen=True, kw_only=True):
     grants: Grants = Grants()
     """What the plugins were given."""
     snippets: MontyInterpreter | None = None
-    """What runs snippets that call the tools; None: the setting `code_mode` is off."""
+    """What runs snippets of a model; None: no setting wants any."""
 
     async def aclose(self) -> None:
         """End all processes that run skills; may be called twice."""
@@ -140,7 +140,7 @@ def open_skills(
         tool_mode: How the model is offered them.
 
     Raises:
-        SettingsError: the workspace is no folder, something that is granted to a plugin cannot be, or a library is missing.
+        SettingsError: the workspace is no folder, something that is granted to a plugin cannot be, or a built-in skill cannot.
     """
     workspace = Path(settings.workspace or ".").expanduser().absolute()
     if not workspace.is_dir():
@@ -148,11 +148,8 @@ def open_skills(
     registry = SkillRegistry(
         missing=levels.missing if levels else None, allow=settings.skills.allow, deny=settings.skills.deny
     )
-    builtin = msgspec.structs.replace(
-        BuiltinSettings.in_folder(workspace), ask_person=settings.ask_person, code_mode=settings.code_mode
-    )
-    parts = _parts(settings, knowledge, long_term)
-    register_builtins(registry, builtin, parts=parts)
+    parts = _parts(settings, levels, knowledge, long_term)
+    register_chosen(registry, settings, workspace, parts)
     plugins, grants = _load_plugins(settings, registry)
     # A model that reads tools by itself gets all of them anyway, and always in the same order: it caches its prompt.
     router = OfferAll if tool_mode is ToolMode.NATIVE else SimilarityRouter
@@ -174,15 +171,15 @@ def _load_plugins(settings: Settings, registry: SkillRegistry) -> tuple[Sequence
 
 
 def _parts(
-    settings: Settings, knowledge: KnowledgeBases | None, long_term: LongTermMemory | None
+    settings: Settings,
+    levels: Levels | None,
+    knowledge: KnowledgeBases | None,
+    long_term: LongTermMemory | None,
 ) -> BuiltinParts:
-    if settings.code_mode and find_spec("pydantic_monty") is None:
-        raise SettingsError(
-            "the setting code_mode needs Monty: pip install 'agent-skills[monty]', or set it to false"
-        )
     notes = Notes(long_term)
     return BuiltinParts(
-        snippets=MontyInterpreter() if settings.code_mode else None,
+        programs=programs_of(settings.builtin, levels),
+        snippets=snippets_of(settings),
         knowledge=knowledge or _own_knowledge(settings) if settings.knowledge else None,
         memory=MemoryPlugin(notes.remember, notes.recall) if settings.long_term else None,
     )

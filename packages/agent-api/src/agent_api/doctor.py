@@ -16,6 +16,7 @@ import anyio.to_thread
 import msgspec
 
 from agent_api.access.keys import KeyStore
+from agent_api.builtin_skills import gaps_of_builtins
 from agent_api.composition import connect_model, models_path, open_skills
 from agent_api.daemon import access_folder
 from agent_api.grants import gaps
@@ -273,6 +274,7 @@ async def _skills(settings: Settings, levels: Levels) -> Finding:
             return _wrong("plugins", f"left out: {reasons}")
         chosen, names = settings.loaded_plugins(), {one.entry.name for one in skills.plugins}
         found = [*gaps(chosen, skills.grants, names, levels)] if chosen else []
+        found += gaps_of_builtins(settings.builtin, levels)
         if found:
             return _warning("plugins", "; ".join(found))
         count, loaded = sum(1 for _ in skills.listed()), len(skills.loaded)

@@ -57,6 +57,25 @@ class SkillSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Skills that are left out; goes before `allow`."""
 
 
+class BuiltinSkillSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Built-in skills that reach the web or run programs. None is there unless it is switched on."""
+
+    fetch: bool | dict[str, Any] = False
+    """`fetch`: pages of the web. As a table, the fields of `WebLimits` of agent-skills. Needs `agent-skills[fetch]`."""
+    web_search: str | dict[str, Any] = ""
+    """`web_search` by `searxng:URL`, `brave`, `tavily` or `ddgs`; as a table, the fields of `SearchSettings` of agent-skills."""
+    shell: bool = False
+    """`shell`: commands in the workspace, inside a sandbox."""
+    python: Literal["", "snippets", "sandbox"] = ""
+    """`python`: snippets in Monty (needs `agent-skills[monty]`), or the whole of it in a sandbox."""
+    hosts: tuple[str, ...] = ()
+    """The hosts that programs in sandboxes may reach: those of `shell` and `python`, and scripts of `folders`."""
+    folders: tuple[str, ...] = ()
+    """Folders of folders with a `SKILL.md`. Their scripts are run where there is a sandbox."""
+    http_api: dict[str, dict[str, Any]] = {}
+    """By name: `document`, a file with an OpenAPI document in JSON, and the fields of `HttpApiSettings` of agent-skills."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting, with its default."""
 
@@ -114,6 +133,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether skills of installed plugins are loaded beside the built-in ones; as a table, which, and what they may do."""
     skills: SkillSettings = SkillSettings()
     """Which skills are left out: `[skills]` of agent.toml."""
+    builtin: BuiltinSkillSettings = BuiltinSkillSettings()
+    """Which built-in skills that reach the web or run programs are there: `[builtin]` of agent.toml."""
 
     def loaded_plugins(self) -> PluginSettings | None:
         """What is set of plugins; None: none is loaded."""

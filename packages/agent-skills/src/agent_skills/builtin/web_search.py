@@ -1,5 +1,7 @@
 """The skill `web_search`: pages of the web that fit a query, by SearXNG, Brave, Tavily or `ddgs`."""
 
+from urllib.parse import urlsplit
+
 import anyio.to_thread
 
 from agent_core.tools import ArgumentRole, Label
@@ -37,8 +39,12 @@ class WebSearchPlugin:
         """`secret` gives the value of a secret by its name, asked at each call."""
         self._settings = settings
         self._secret = secret
+        own = urlsplit(settings.url).port  # an instance of your own may listen anywhere
         limits = WebLimits(
-            networks=settings.networks, ports=ports, timeout_s=settings.timeout_s, max_redirects=2
+            networks=settings.networks,
+            ports=(*ports, own) if own else ports,
+            timeout_s=settings.timeout_s,
+            max_redirects=2,
         )
         self._web = GuardedWeb(limits, resolve=resolve)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -45,8 +45,12 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """Hold that it can be asked.
 
         Raises:
-            SkillError: an address is missing.
+            SkillError: an address is missing, or is none.
         """
+        try:
+            _ = urlsplit(self.url).port
+        except ValueError as error:
+            raise SkillError(f"{self.url!r} is no address: {error}") from None
         if self.engine == "searxng" and not self.url.startswith(("http://", "https://")):
             raise SkillError("searxng needs the url of your instance, beginning with https:// or http://")
 
