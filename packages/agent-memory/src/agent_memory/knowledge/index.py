@@ -112,7 +112,7 @@ class LanceTable:
             search = self._table.query().nearest_to(vector).distance_type("cosine")
             if rows >= GRAPH_BELOW:
                 partitions = max(1, rows // _ROWS_A_PARTITION)
-                search = search.nprobes(max(20, partitions // 4)).refine_factor(-(-_COMPARED // count))
+                search = search.nprobes(max(20, partitions // 5)).refine_factor(-(-_COMPARED // count))
             else:
                 # Its codes are of eight bits a dimension: comparing exactly takes three times as long for .98 to 1.00.
                 search = search.ef(max(200, 2 * count))

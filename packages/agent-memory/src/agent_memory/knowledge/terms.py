@@ -18,7 +18,7 @@ _STOP = frozenset(  # the words that a question is made of, whatever it is about
     then there these they this to was what when where which who why will with you your do does can""".split()  # noqa: SIM905  # a list of fifty strings is harder to read
 )
 _NEAR = 8
-_stem = cast("Callable[[str], str]", Stemmer.Stemmer("english").stemWord)  # pyright: ignore[reportUnknownMemberType]
+_stems = cast("Callable[[list[str]], list[str]]", Stemmer.Stemmer("english").stemWords)  # pyright: ignore[reportUnknownMemberType]
 _NAME = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|_")
 
 
@@ -38,7 +38,7 @@ def with_parts(text: str) -> str:
 def query_terms(query: str) -> list[str]:
     """The stems of a query in their order, without words that say nothing."""
     words = (part for word in words_of(query) for part in parts_of(word))
-    return [_stem(word) for word in words if word not in _STOP]
+    return _stems([word for word in words if word not in _STOP])
 
 
 def nearness(terms: Sequence[str], text: str) -> float:
@@ -48,9 +48,8 @@ def nearness(terms: Sequence[str], text: str) -> float:
         return 0.0
     wanted = set(terms)
     places: dict[str, list[int]] = {}
-    words = (part for word in words_of(text) for part in parts_of(word))
-    for place, word in enumerate(words):
-        stem = _stem(word)
+    stems = _stems([part for word in words_of(text) for part in parts_of(word)])
+    for place, stem in enumerate(stems):
         if stem in wanted:
             places.setdefault(stem, []).append(place)
     return sum(_times_near(places.get(one), places.get(two)) for one, two in pairs) / len(pairs)
