@@ -123,6 +123,58 @@ def responses_in_the_background(client):
     assert client.responses.cancel(long.id).status == "cancelled"
 
 
+def told(stream):
+    """The numbers, the kinds and the text of the events of a stream."""
+    events = list(stream)
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    return [event.sequence_number for event in events], [event.type for event in events], text
+
+
+def responses_streamed_in_the_background(client):
+    with client.responses.create(
+        model=AGENT, input="calls=1 words=8 ms=30", background=True, stream=True
+    ) as stream:
+        begun = next(iter(stream)).response
+        assert begun.status == "in_progress"
+        for event in stream:
+            if event.type == "response.output_text.delta":
+                break
+        seen = event.sequence_number  # here the client goes away
+    rest, kinds, _ = told(client.responses.retrieve(begun.id, stream=True, starting_after=seen))
+    assert rest == list(range(seen + 1, rest[-1] + 1))
+    assert kinds[-1] == "response.completed"
+    every, kinds, text = told(client.responses.retrieve(begun.id, stream=True))
+    assert every == list(range(rest[-1] + 1))
+    assert kinds[:2] == ["response.created", "response.in_progress"]
+    whole = client.responses.retrieve(begun.id)
+    assert whole.output_text == text
+    assert whole.status == "completed"
+    assert told(client.responses.retrieve(begun.id, stream=True, starting_after=rest[-1]))[0] == []
+    plain = client.responses.create(model=AGENT, input="words=1")
+    caught(openai.BadRequestError, lambda: list(client.responses.retrieve(plain.id, stream=True)))
+
+
+def responses_cancelled_while_streamed(client):
+    stream = client.responses.create(model=AGENT, input="words=1000 ms=20", background=True, stream=True)
+    response = next(iter(stream)).response
+    assert client.responses.cancel(response.id).status == "cancelled"
+    *_, last = stream
+    assert (last.type, last.response.status) == ("response.incomplete", "cancelled")
+    assert client.responses.cancel(response.id).status == "cancelled"
+
+
+def responses_input_items(client):
+    said = [{"role": "user", "content": f"words={n}"} for n in range(5)]
+    response = client.responses.create(model=MODEL, input=said)
+    newest = client.responses.input_items.list(response.id, limit=2)
+    assert [item.content[0].text for item in newest.data] == ["words=4", "words=3"]
+    assert len(list(newest)) == 5, "page after page"
+    oldest = client.responses.input_items.list(response.id, order="asc")
+    assert [item.content[0].text for item in oldest.data] == [one["content"] for one in said]
+    wrong = {"after": "msg_none"}
+    caught(openai.BadRequestError, lambda: client.responses.input_items.list(response.id, **wrong))
+
+
 def conversations(client):
     made = client.conversations.create(metadata={"about": "words"})
     for model in (AGENT, MODEL):
@@ -153,6 +205,9 @@ def errors(client):
             lambda: client.responses.create(model=MODEL, input="x", previous_response_id="r"),
         ),
         (openai.NotFoundError, lambda: client.responses.retrieve("resp_none")),
+        (openai.NotFoundError, lambda: client.responses.cancel("resp_none")),
+        (openai.NotFoundError, lambda: client.responses.delete("resp_none")),
+        (openai.NotFoundError, lambda: client.responses.input_items.list("resp_none")),
         (openai.AuthenticationError, client.with_options(api_key="wrong").models.list),
     ):
         error = caught(kind, call)
@@ -171,6 +226,9 @@ CHECKS = (
     responses_stream,
     responses_tools,
     responses_in_the_background,
+    responses_streamed_in_the_background,
+    responses_cancelled_while_streamed,
+    responses_input_items,
     conversations,
     embeddings,
     errors,

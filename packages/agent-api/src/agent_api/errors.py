@@ -4,6 +4,7 @@ AgentError
 └── ApiError
     ├── SettingsError           a setting is missing, unknown or of the wrong kind
     ├── NotFoundError           what was named does not exist
+    │   └── ModelNotFoundError  no model of that name can be asked
     ├── InvalidRequestError     a request to the OpenAI-compatible API asks for what cannot be
     ├── RunBusyError            another process drives this run
     ├── TooManyRunsError        the daemon drives as many runs as it may
@@ -32,6 +33,13 @@ class SettingsError(ApiError):
 
 class NotFoundError(ApiError):
     """What was named does not exist."""
+
+
+class ModelNotFoundError(NotFoundError):
+    """No model of that name can be asked."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"the model {name!r} does not exist; there are: {', '.join(known)}")
 
 
 class InvalidRequestError(ApiError):

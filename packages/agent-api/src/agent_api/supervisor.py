@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 import anyio
@@ -88,6 +88,8 @@ class Supervisor:
         self.ingests = Ingests(agent.knowledge, tasks)
         self.erasing: set[str] = set()
         """Sessions in which nothing may begin at this moment."""
+        self.before_drive: list[Callable[[str], None]] = []
+        """Each is called with a run's id before it is driven: who begins to listen there hears everything."""
         self._tasks = tasks
         self._trouble: dict[str, str] = {}
 
@@ -214,6 +216,8 @@ class Supervisor:
         self.broadcast.begin(state or RunState(run_id=run_id))
         self.capacity.take()
         self._trouble.pop(run_id, None)
+        for begins in self.before_drive:
+            begins(run_id)
         self._tasks.start_soon(self._drive, run_id, state)
 
     async def _drive(self, run_id: str, state: RunState | None) -> None:
@@ -251,6 +255,19 @@ class Supervisor:
         except AgentError as error:  # no place is free, or the journal is still away
             logger.info("run %s is not taken up yet: %s", run_id, error)
             self._tasks.start_soon(self._drive_again, run_id)
+
+    def go_on(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` beside the runs: it belongs to the daemon, not to who asked for it. Its fault ends it alone."""
+
+        async def guarded() -> None:
+            try:
+                await work()
+            except AgentError as error:
+                logger.warning("%s ended: %s", name, error)
+            except Exception:
+                logger.exception("%s ended by a fault", name)
+
+        self._tasks.start_soon(guarded)
 
     def is_driven_here(self, run_id: str) -> bool:
         """Whether this process drives the run at this moment."""

@@ -15,6 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from agent_api.access.keys import DEFAULT_TENANT, checked_tenant
 from agent_api.composition import Machine, open_tenant
 from agent_api.errors import SettingsError
+from agent_api.openai.tellings import Tellings
 from agent_api.operations import Access, Desk, Operations, targets_of
 from agent_api.supervisor import Capacity, Supervisor
 from agent_core.errors import AgentError
@@ -45,6 +46,7 @@ class Tenants:
         self._observers = observers
         self._open: dict[str, Supervisor] = {}
         self._operations: dict[str, Operations] = {}
+        self._tellings: dict[str, Tellings] = {}
         self._opening: dict[str, _Opening] = {}
         self.capacity = Capacity(machine.settings.max_runs)
         self.model_trouble = ""
@@ -97,6 +99,10 @@ class Tenants:
         await self.supervisor(tenant)
         return self._operations[tenant]
 
+    def tellings(self, tenant: str) -> Tellings:
+        """The responses of a tenant, which is open, that are being told."""
+        return self._tellings[tenant]
+
     def shut_down(self) -> None:
         """The daemon is going: every stream ends, and its client comes back with the number it has."""
         for supervisor in self._open.values():
@@ -115,6 +121,8 @@ class Tenants:
         )
         supervisor = Supervisor(agent, tasks, capacity=self.capacity, observers=self._observers)
         self._operations[tenant] = desk.begin(tasks, supervisor)
+        self._tellings[tenant] = tellings = Tellings(supervisor)
+        await tellings.open()
         self._open[tenant] = supervisor
         await supervisor.resume_unfinished()
 

@@ -229,7 +229,7 @@ async def test_a_wrong_request_is_told_by_its_field(serving):
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "y"}}, 400, "tool_choice"),
         ({"background": True}, 400, "background"),
         ({"background": True, "store": False, "model": AGENT}, 400, "store"),
-        ({"background": True, "stream": True, "model": AGENT}, 400, "stream"),
+        ({"background": True, "stream": True}, 400, "background"),
         ({"conversation": "c", "previous_response_id": "r"}, 400, "previous_response_id"),
         ({"previous_response_id": "r"}, 400, "previous_response_id"),
         ({"top_p": 3}, 400, "top_p"),

@@ -11,7 +11,7 @@ from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
 from agent_api.access.spending import SpendingBook
 from agent_api.errors import A2aRefusedError, ScopeMissingError
-from agent_api.openai.agent_runs import asked_of_a_person, followed
+from agent_api.following import asked_of_a_person, followed
 from agent_api.openai.talk import WAITING, Waiting
 from agent_api.supervisor import Supervisor
 from agent_api.wire.runs import NewRun

@@ -7,8 +7,9 @@ from litestar.di import NamedDependency
 
 from agent_api.access.gate import Principal
 from agent_api.daemon import Daemon
-from agent_api.errors import NotFoundError
+from agent_api.errors import ModelNotFoundError
 from agent_api.openai.sealing import TenantSeal
+from agent_api.openai.tellings import Tellings
 from agent_api.supervisor import Supervisor
 from agent_core.messages import Usage
 from agent_core.ports import ChatModel
@@ -17,13 +18,6 @@ AGENT = "agent"
 """The model name of the agent."""
 EMBEDDER = "static:minilm-256-1"
 """The model name of the embedded embedder: its own, so that vectors of two tables are told apart."""
-
-
-class ModelNotFoundError(NotFoundError):
-    """No model of that name can be asked."""
-
-    def __init__(self, name: str, known: tuple[str, ...]) -> None:
-        super().__init__(f"the model {name!r} does not exist; there are: {', '.join(known)}")
 
 
 async def provide_caller(
@@ -41,6 +35,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     supervisor: Supervisor
     principal: Principal
     daemon: Daemon
+
+    @property
+    def tellings(self) -> Tellings:
+        """The responses of the tenant that are being told."""
+        return self.daemon.tenants.tellings(self.principal.tenant)
 
     @property
     def model(self) -> ChatModel:

@@ -14,6 +14,7 @@ from agent_api.openai.chat_reply import ChatCompletion, completion, frames, head
 from agent_api.openai.chat_request import ChatRequest, constraint_of, messages_of, model_request
 from agent_api.openai.direct import with_instructions
 from agent_api.openai.held import asked_directly
+from agent_api.openai.run_talk import talk_of
 from agent_api.openai.talk import Talk, begun, heard
 from agent_core.chat import JsonSchema
 
@@ -57,7 +58,7 @@ async def _asked(caller: Caller, data: ChatRequest) -> tuple[Talk, str]:
             if not asked.input.parts or (len(asked.input.parts) == 1 and not asked.input.text.strip()):
                 raise InvalidRequestError("the last message says nothing", param="messages")
             run_id = await agent_runs.start(caller, asked)
-            return agent_runs.talk_of(caller, run_id), run_id
+            return talk_of(caller.supervisor, run_id), run_id
     request = model_request(data)
     if is_agent:  # the client runs its own tools, and skills would take turns between
         request = with_instructions(request, caller.supervisor.agent.settings.instructions)

@@ -12,8 +12,8 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from agent_api.access.scopes import Scope
-from agent_api.errors import InvalidRequestError
-from agent_api.openai.caller import EMBEDDER, Caller, ModelNotFoundError
+from agent_api.errors import InvalidRequestError, ModelNotFoundError
+from agent_api.openai.caller import EMBEDDER, Caller
 from agent_core.messages import Message, Text, Usage
 from agent_core.ports import Embedder
 

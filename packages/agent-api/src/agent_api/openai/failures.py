@@ -8,8 +8,7 @@ from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 
-from agent_api.errors import InvalidRequestError, RateLimitedError
-from agent_api.openai.caller import ModelNotFoundError
+from agent_api.errors import InvalidRequestError, ModelNotFoundError, RateLimitedError
 from agent_api.problems import Problem, problem, problem_of
 from agent_core.errors import AgentError, ContextTooLongError
 

@@ -8,7 +8,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from agent_api.access.scopes import Scope
-from agent_api.openai.caller import EMBEDDER, Caller, ModelNotFoundError
+from agent_api.errors import ModelNotFoundError
+from agent_api.openai.caller import EMBEDDER, Caller
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

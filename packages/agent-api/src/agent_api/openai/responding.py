@@ -13,8 +13,9 @@ from agent_api.openai.direct import with_instructions
 from agent_api.openai.held import asked_directly
 from agent_api.openai.resource import Response
 from agent_api.openai.response_events import Event, ResponseWriter
-from agent_api.openai.response_store import ResponseStore, Stored
+from agent_api.openai.response_store import ResponseStore, Stored, whole_items
 from agent_api.openai.responses_request import Item, ResponseRequest, constraint_of, model_request
+from agent_api.openai.run_talk import talk_of
 from agent_api.openai.talk import Talk, Waiting
 from agent_core import events as ev
 from agent_core.chat import JsonSchema
@@ -60,23 +61,30 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     response_id = caller.new_id("resp")
     stored = Stored(response=resource.begun(request, response_id), input=given, is_settled=False)
     is_kept = request.store is not False
-    run_id = await _started(caller, request, messages) if is_agent and not request.tools else ""
-    if run_id:
+
+    async def keep_begun(run_id: str) -> None:
+        begun = msgspec.structs.replace(stored, run_id=run_id)
+        if request.background and request.stream:
+            await caller.tellings.begin(begun)
+        elif is_kept:
+            await store_of(caller).put(begun)
+
+    asked = _question(request, messages) if is_agent and not request.tools else None
+    if asked is not None:
+        run_id = await agent_runs.start(caller, asked, keep_begun)
         stored = msgspec.structs.replace(stored, run_id=run_id)
-        if is_kept:
-            await store_of(caller).put(stored)
         return Exchange(
-            stored=stored, talk=agent_runs.talk_of(caller, run_id), is_kept=is_kept, before=earlier
+            stored=stored, talk=talk_of(caller.supervisor, run_id), is_kept=is_kept, before=earlier
         )
     if request.background:
         raise InvalidRequestError(
             "only the agent, asked by a message, works in the background; a model's answer ends with its connection",
             param="background",
         )
-    asked = model_request(request, messages)
+    direct = model_request(request, messages)
     if is_agent:  # the client runs its own tools, and skills would take turns between
-        asked = with_instructions(asked, caller.supervisor.agent.settings.instructions)
-    return Exchange(stored=stored, talk=asked_directly(caller, asked), is_kept=is_kept, before=earlier)
+        direct = with_instructions(direct, caller.supervisor.agent.settings.instructions)
+    return Exchange(stored=stored, talk=asked_directly(caller, direct), is_kept=is_kept, before=earlier)
 
 
 def _check(request: ResponseRequest) -> None:
@@ -87,19 +95,13 @@ def _check(request: ResponseRequest) -> None:
         )
     if request.background and request.store is False:
         raise InvalidRequestError("what works in the background is stored: leave `store` out", param="store")
-    if request.background and request.stream:
-        raise InvalidRequestError(
-            "a response is streamed or works in the background, not both; a stream's run goes on without its client",
-            param="stream",
-        )
 
 
-async def _started(caller: Caller, request: ResponseRequest, messages: list[Message]) -> str:
-    """The run that answers; empty: the conversation does not end with what a person said."""
+def _question(request: ResponseRequest, messages: list[Message]) -> agent_runs.Question | None:
+    """What the agent is asked; None: the conversation does not end with what a person said."""
     constraint = constraint_of(request)
     schema = constraint.schema if isinstance(constraint, JsonSchema) else None
-    asked = agent_runs.question(messages, answer_schema=schema, session_id=request.conversation_id)
-    return "" if asked is None else await agent_runs.start(caller, asked)
+    return agent_runs.question(messages, answer_schema=schema, session_id=request.conversation_id)
 
 
 async def before(
@@ -128,7 +130,7 @@ async def before(
             raise InvalidRequestError(
                 f"response {response_id!r} is still under way", param="previous_response_id"
             )
-        found.append([*stored.input, *stored.response.output])
+        found.append([*stored.input, *whole_items(stored.response.output)])
         response_id = stored.response.previous_response_id
     return [item for part in reversed(found) for item in part]
 
@@ -203,12 +205,16 @@ async def settled(caller: Caller, stored: Stored) -> Stored:
     if stored.is_settled or not stored.run_id:
         return stored
     view = await caller.supervisor.view(stored.run_id)
+    if stored.is_told and view.status not in {"running", "interrupted"}:
+        telling = await caller.tellings.of(stored)
+        await telling.ended()
+        return await store_of(caller).get(stored.response.id) or stored
     if view.phase is Phase.CANCELLED:
         response = msgspec.structs.replace(stored.response, status="cancelled")
     elif view.status in {"running", "interrupted"}:
         return stored
     else:
-        exchange = Exchange(stored=stored, talk=agent_runs.talk_of(caller, stored.run_id), is_kept=False)
+        exchange = Exchange(stored=stored, talk=talk_of(caller.supervisor, stored.run_id), is_kept=False)
         try:
             response = await answered(caller, exchange)
         except AgentError as error:

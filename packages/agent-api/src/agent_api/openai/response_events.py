@@ -1,13 +1,15 @@
 """The typed events of a response, written from what is said: numbered, each item opened, told and closed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 import msgspec
 
 from agent_api.openai.chat_reply import arguments_of
 from agent_api.openai.resource import Response, ended, failed
 from agent_api.openai.responses_request import Item
-from agent_api.openai.talk import Ended, Said, Turn
+from agent_api.openai.run_talk import Told
+from agent_api.openai.talk import BrokenOff, Ended, Said, Turn
 from agent_core.chat import ReasoningDelta, TextDelta
 from agent_core.errors import AgentError
 from agent_core.messages import Message, Reasoning, Text
@@ -27,13 +29,44 @@ class ResponseWriter:
         """The kind of the item under way: `message`, `reasoning`, or none."""
         self._told = ""
 
+    @property
+    def count(self) -> int:
+        """How many events there were."""
+        return self._number + 1
+
     def begin(self) -> list[Event]:
         """The events before anything is said."""
         return [self._state("response.created"), self._state("response.in_progress")]
 
-    def say(self, said: Said) -> Iterator[Event]:
+    def restore(self, events: Iterable[Event]) -> None:
+        """Go on behind events that were written before."""
+        for event in events:
+            self._number += 1
+            match event["type"]:
+                case "response.output_item.added":
+                    kind = str(cast("Item", event["item"])["type"])
+                    self._open, self._told = kind, ""
+                case "response.output_text.delta" | "response.reasoning_summary_text.delta":
+                    self._told += str(event["delta"])
+                case "response.output_item.done":
+                    self._output.append(cast("Item", event["item"]))
+                    self._open, self._told = "", ""
+                case _:
+                    pass
+
+    def told(self, seq: int) -> Told:
+        """How far it has come, behind event `seq` of its run."""
+        match self._open:
+            case "message" | "reasoning" as kind:
+                return Told(seq=seq, kind=kind, text=self._told)
+            case _:
+                return Told(seq=seq)
+
+    def say(self, said: Said | BrokenOff) -> Iterator[Event]:
         """The events of one thing that is said."""
         match said:
+            case BrokenOff():
+                yield from self._close(self._told, status="incomplete")
             case TextDelta(text=text):
                 yield from self._tell("message", text)
             case ReasoningDelta(text=text):
@@ -97,13 +130,18 @@ class ResponseWriter:
                 part=_summary(""),
             )
 
-    def _close(self, text: str) -> Iterator[Event]:
+    def cancel(self) -> list[Event]:
+        """The events of a response that somebody cancelled. The protocol has none of that name: it says that it is incomplete."""
+        self.response = msgspec.structs.replace(self.response, status="cancelled", output=self._output)
+        return [self._state("response.incomplete")]
+
+    def _close(self, text: str, *, status: str = "completed") -> Iterator[Event]:
         kind, self._open = self._open, ""
         if kind == "message":
             place = {**self._item_place(), "content_index": 0}
             yield self._event("response.output_text.done", **place, text=text, logprobs=[])
             yield self._event("response.content_part.done", **place, part=_text(text))
-            yield self._done(_message(self._item_id, "completed", [_text(text)]))
+            yield self._done(_message(self._item_id, status, [_text(text)]))
         elif kind == "reasoning":
             place = {**self._item_place(), "summary_index": 0}
             yield self._event("response.reasoning_summary_text.done", **place, text=text)

@@ -20,10 +20,10 @@ from agent_api.openai.chat_reply import DONE, PING
 from agent_api.openai.chat_route import STREAM_HEADERS
 from agent_api.openai.lists import ItemList, page
 from agent_api.openai.resource import Response
+from agent_api.openai.response_store import Stored
 from agent_api.openai.responses_request import ResponseRequest
 from agent_api.openai.talk import Waiting, begun
-
-_encode = msgspec.json.Encoder().encode
+from agent_api.openai.tellings import frame
 
 
 class Deleted(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,8 @@ class ResponsesController(Controller):
         exchange = await responding.begin(caller, data)
         run_id = exchange.stored.run_id
         headers = {"X-Run-Id": run_id} if run_id else {}
+        if data.background and data.stream:
+            return await _told(caller, exchange.stored, after=-1, headers=headers)
         if data.background:
             return Reply(exchange.stored.response, headers=headers)
         if not data.stream:
@@ -77,16 +79,26 @@ class ResponsesController(Controller):
         self,
         response_id: FromPath[str],
         caller: NamedDependency[Caller],
-        stream: Annotated[bool, QueryParameter(description="A stream cannot be taken up again.")] = False,
-    ) -> Response:
-        """A response that was kept, as far as it has come."""
+        stream: Annotated[
+            bool,
+            QueryParameter(description="Its events, where it was made with `background` and `stream`."),
+        ] = False,
+        starting_after: Annotated[
+            int | None, QueryParameter(ge=0, description="Only events behind this `sequence_number`.")
+        ] = None,
+    ) -> Reply[Response] | Stream:
+        """A response that was kept, as far as it has come; or its events, those that were and those that come."""
         stored = await responding.found(caller, response_id)
-        if stream:
+        if not stream:
+            return Reply(stored.response)
+        if not stored.is_told:
             raise InvalidRequestError(
-                "a stream cannot be taken up again here; follow the run at /api/v1/runs/{id}/events",
+                "its events are not kept: only those of a response that was made with `background` and `stream` are, for a "
+                "day; leave `stream` out to see how far it has come",
                 param="stream",
             )
-        return stored.response
+        after = -1 if starting_after is None else starting_after
+        return await _told(caller, stored, after=after, headers={})
 
     @delete(
         "/{response_id:str}",
@@ -137,11 +149,18 @@ class ResponsesController(Controller):
         return page(stored.input, after=after, limit=limit, order=order)
 
 
+async def _told(caller: Caller, stored: Stored, *, after: int, headers: dict[str, str]) -> Stream:
+    telling = await caller.tellings.of(stored)
+    return Stream(
+        telling.behind(after), media_type="text/event-stream", headers={**STREAM_HEADERS, **headers}
+    )
+
+
 async def _frames(caller: Caller, exchange: responding.Exchange) -> AsyncIterator[bytes]:
     async with aclosing(responding.spoken(caller, exchange)) as events:
         async for event in events:
             if isinstance(event, Waiting):
                 yield PING
             else:
-                yield b"event: %b\ndata: %b\n\n" % (str(event["type"]).encode(), _encode(event))
+                yield frame(event)
     yield DONE

@@ -28,7 +28,12 @@ class Waiting(msgspec.Struct, frozen=True):
     """Nothing was said for a while."""
 
 
+class BrokenOff(msgspec.Struct, frozen=True):
+    """The message under way was broken off, and is begun anew."""
+
+
 WAITING = Waiting()
+BROKEN_OFF = BrokenOff()
 
 Said: TypeAlias = TextDelta | ReasoningDelta | Turn | Ended | Waiting
 Talk: TypeAlias = AsyncGenerator[Said]
