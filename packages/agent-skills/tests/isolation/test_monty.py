@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import os
+import signal
+from pathlib import Path
 
 import anyio
 import pytest
 
-from agent_skills.errors import SkillFailedError, SkillTimeoutError
+from agent_skills.errors import SkillFailedError, SkillTimeoutError, WorkerDiedError
 from agent_skills.isolation.monty import MontyInterpreter, SnippetLimits
 
 pytest.importorskip("pydantic_monty")
@@ -89,13 +92,17 @@ async def test_a_flood_of_output_ends_the_snippet(interpreter):
         await interpreter.run("while True:\n    print('x' * 1000)")
 
 
+async def _until_one_runs(interpreter):
+    while not (interpreter._threads and any(job._process for job in interpreter._threads._under_way)):
+        await anyio.sleep(0.01)
+
+
 async def test_a_snippet_that_is_cancelled_ends_at_once_and_the_next_one_runs():
     one = MontyInterpreter(SnippetLimits(run_s=600, timeout_s=600), size=1)
     running = asyncio.ensure_future(one.run("while True:\n    pass"))
     waiting = asyncio.ensure_future(one.run("1"))
     with anyio.fail_after(60):
-        while not (one._threads and any(job._process for job in one._threads._running)):
-            await anyio.sleep(0.01)
+        await _until_one_runs(one)
         running.cancel()
         waiting.cancel()
         results = await asyncio.gather(running, waiting, return_exceptions=True)
@@ -108,8 +115,71 @@ async def test_closing_ends_what_runs():
     one = MontyInterpreter(SnippetLimits(run_s=600, timeout_s=600), size=1)
     running = asyncio.ensure_future(one.run("while True:\n    pass"))
     with anyio.fail_after(60):
-        while not (one._threads and any(job._process for job in one._threads._running)):
-            await anyio.sleep(0.01)
+        await _until_one_runs(one)
         await one.aclose()
         with pytest.raises(SkillFailedError):
             await running
+
+
+async def test_closing_ends_what_waits():
+    one = MontyInterpreter(SnippetLimits(run_s=600, timeout_s=600), size=1)
+    running = asyncio.ensure_future(one.run("while True:\n    pass"))
+    with anyio.fail_after(60):
+        await _until_one_runs(one)
+        waiting = asyncio.ensure_future(one.run("1"))
+        await asyncio.sleep(0)
+        await one.aclose()
+        assert isinstance((await asyncio.gather(running, return_exceptions=True))[0], SkillFailedError)
+        with pytest.raises(WorkerDiedError, match="not needed any more"):
+            await waiting
+
+
+async def test_more_snippets_than_may_run_at_once_are_all_answered(interpreter):
+    ran = await asyncio.gather(
+        *(interpreter.run("x = n\nx * 2", inputs={"n": number}) for number in range(20))
+    )
+    assert [one.value for one in ran] == [number * 2 for number in range(20)]
+    assert len(_processes()) <= 2
+
+
+async def test_a_session_that_died_as_it_waited_is_replaced(interpreter):
+    assert (await interpreter.run("1")).value == 1
+    for _ in range(3):
+        for process in _processes():
+            os.kill(process, signal.SIGKILL)
+            _await_its_end(process)
+        assert (await interpreter.run("40 + 2")).value == 42
+
+
+async def test_the_loop_goes_on_while_a_snippet_computes():
+    one = MontyInterpreter(SnippetLimits(run_s=600, timeout_s=600), size=1)
+    running = asyncio.ensure_future(one.run("while True:\n    pass"))
+    with anyio.fail_after(60):
+        await _until_one_runs(one)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not running.done()
+        await one.aclose()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def _processes():
+    """The processes of Monty that this one started."""
+    found = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the thread ended
+            children = (thread / "children").read_text().split()
+            found |= {int(child) for child in children if _is_monty(child)}
+    return found
+
+
+def _is_monty(process):
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip() == "monty"
+    except FileNotFoundError:
+        return False
+
+
+def _await_its_end(process):
+    with contextlib.suppress(ChildProcessError):  # it was awaited already
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)

@@ -94,10 +94,9 @@ class MontyInterpreter:
         functions: dict[str, Function],
         printed: "CollectString",
     ) -> object:
-        limits = self._resources()
         if functions:
             pool = await self._open_awaited()
-            async with pool.checkout(limits=limits) as awaited:
+            async with pool.checkout(limits=self._resources()) as awaited:
                 value = await awaited.feed_run(
                     code, inputs=inputs, external_lookup=functions, print_callback=printed
                 )
@@ -106,7 +105,8 @@ class MontyInterpreter:
         def feed(session: "MontySession") -> object:
             return cast("object", session.feed_run(code, inputs=inputs, print_callback=printed))
 
-        return await (await self._open_threads()).run(limits, feed)
+        threads = self._threads or await self._open_threads()
+        return await threads.run(feed)
 
     def _resources(self) -> "ResourceLimits":
         return {
@@ -138,7 +138,7 @@ class MontyInterpreter:
                 if self._threads is None:
                     pool = Monty(max_processes=self._size, feed_duration_limit_grace=_GRACE_S)
                     await asyncio.to_thread(pool.__enter__)
-                    self._threads = SnippetThreads(pool, self._size)
+                    self._threads = SnippetThreads(pool, self._resources(), self._size)
         return self._threads
 
     async def aclose(self) -> None:
