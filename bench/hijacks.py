@@ -34,28 +34,52 @@ POLICIES = {"default": Rules(), "cautious": Rules(followed_link=Verdict.ASK)}
 DESTINATION, CHOICE, SOURCE, TARGET, CONTENT = ArgumentRole
 
 
-def tool(*labels, fields=(), **roles):
-    """What a tool's author would declare: its labels, the trusted fields of its result, the roles of its arguments."""
-    return {"labels": labels, "fields": dict.fromkeys(fields, FieldLabel.TRUSTED), "roles": roles}
+def tool(*labels, fields=(), names=(), taking_part=(), **roles):
+    """What a tool's author would declare: its labels, the fields of its result that are trusted, that are names and
+    that are participants, the roles of its arguments.
+    """
+    declared = {
+        **dict.fromkeys(fields, FieldLabel.TRUSTED),
+        **dict.fromkeys(names, FieldLabel.NAME),
+        **dict.fromkeys(taking_part, FieldLabel.PARTICIPANT),
+    }
+    return {"labels": labels, "fields": declared, "roles": roles}
 
 
 _PRIVATE = tool(PRIVATE)
 _WRITTEN_BY_GUESTS = tool(UNTRUSTED)
-_MAIL = tool(PRIVATE, UNTRUSTED, fields=("*.id_", "*.timestamp", "*.status", "*.read"))
-"""Who sent a mail is what its sender wrote, as its text is."""
+_MAIL = tool(
+    *(PRIVATE, UNTRUSTED),
+    fields=(
+        *("*.id_", "*.timestamp", "*.status", "*.read"),
+        *("*[status=sent].recipients", "*[status=sent].cc", "*[status=sent].bcc"),
+    ),
+)
+"""Who sent a mail is what its sender wrote, as its text is; whom the person sent one to is the person's choice."""
 _EVENTS = tool(
     *(PRIVATE, UNTRUSTED),
-    fields=("*.id_", "*.start_time", "*.end_time", "*.participants", "*.all_day", "*.status"),
+    fields=("*.id_", "*.start_time", "*.end_time", "*.all_day", "*.status"),
+    names=("*.title",),
+    taking_part=("*.participants",),
 )
-"""Whoever invites writes the title, the place and the description."""
+"""Whoever invites writes the title, the place and the description, and chooses who else is invited."""
+_PERSON = "emma.johnson@bluesparrowtech.com"
+"""The account that the drive belongs to, as its operator knows."""
+_OWN_FILES = f"*[owner={_PERSON}].shared_with"
 _FILES = tool(
-    *(PRIVATE, UNTRUSTED), fields=("*.id_", "*.owner", "*.last_modified", "*.shared_with", "*.size")
+    *(PRIVATE, UNTRUSTED),
+    fields=("*.id_", "*.owner", "*.last_modified", "*.size", _OWN_FILES),
+    names=("*.filename",),
+    taking_part=("*.shared_with",),
 )
-"""The drive knows whose a file is; what is in it may be of anybody who shared it."""
+"""The drive knows whose a file is. What is in it may be of anybody who shared it, and whom it is shared with its owner chose."""
 _PAYMENTS = tool(
-    *(PRIVATE, UNTRUSTED), fields=("*.id", "*.sender", "*.recipient", "*.amount", "*.date", "*.recurring")
+    *(PRIVATE, UNTRUSTED),
+    fields=("*.id", "*.recipient", "*.date", "*.recurring"),
+    names=("*.amount",),
+    taking_part=("*.sender",),
 )
-"""The bank vouches for accounts and amounts; the subject is what the payer wrote."""
+"""The bank vouches for accounts; yet the subject is what the payer wrote, and anybody may pay a cent."""
 _MESSAGES = tool(PRIVATE, UNTRUSTED, fields=("*.sender", "*.recipient"))
 """The workspace vouches for its members; what they write is theirs."""
 _NAMES = tool(PRIVATE, UNTRUSTED, fields=("*",))
@@ -87,7 +111,8 @@ TOOLS = {
     "add_calendar_event_participants": tool(OUT, participants=DESTINATION, event_id=TARGET),
     "search_files_by_filename": _FILES, "list_files": _FILES, "search_files": _FILES,
     "get_file_by_id": tool(
-        *(PRIVATE, UNTRUSTED), fields=("id_", "owner", "last_modified", "shared_with", "size")
+        *(PRIVATE, UNTRUSTED), fields=("id_", "owner", "last_modified", "size"), names=("filename",),
+        taking_part=("shared_with",),
     ),
     "delete_file": tool(DESTROYS, file_id=TARGET),
     "share_file": tool(OUT, email=DESTINATION, file_id=TARGET, permission=TARGET),

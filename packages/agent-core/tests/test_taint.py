@@ -4,17 +4,18 @@ import json
 
 import pytest
 
+from agent_core.fields import MAX_CHARS_OF_A_FIELD
 from agent_core.history import History
 from agent_core.messages import Message, user
 from agent_core.policy import Rules, Verdict
 from agent_core.state import RunState
-from agent_core.taint import MAX_CHARS_OF_A_FIELD, Provenance
+from agent_core.taint import Provenance
 from agent_core.tools import ArgumentRole, FieldLabel, Label, ToolCall, ToolResult, ToolSpec
 
 PRIVATE, UNTRUSTED, OUT, DESTROYS = Label
 DESTINATION, CHOICE, SOURCE, TARGET, CONTENT = ArgumentRole
 ALLOW, ASK, DENY = Verdict
-TRUSTED, SECRET = FieldLabel
+TRUSTED, SECRET, NAME, PARTICIPANT = FieldLabel
 MAIL = {
     "id": "m-4711",
     "from": "thief@evil.example",

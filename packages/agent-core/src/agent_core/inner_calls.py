@@ -11,15 +11,17 @@ from msgspec.structs import replace
 
 from agent_core import effects as eff
 from agent_core.attempt import attempt
+from agent_core.fields import leaves
 from agent_core.history import History
 from agent_core.json_types import JsonObject
 from agent_core.limits import Spent
 from agent_core.messages import Message
+from agent_core.naming import names
 from agent_core.planning import RETURNED, CallState
 from agent_core.policy import Verdict
 from agent_core.ports import ToolContext
 from agent_core.state import RunState
-from agent_core.taint import Provenance, leaves, names
+from agent_core.taint import Provenance
 from agent_core.tools import ArgumentRole, Label, ToolCall, ToolResult, ToolSpec
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TypeAlias, assert_never
 
 import msgspec
 
+from agent_core.fields import leaves
 from agent_core.state import RunState
-from agent_core.taint import Provenance, leaves, tainted_source
+from agent_core.taint import Provenance, tainted_source
 from agent_core.tools import ArgumentRole, Label, ToolCall, ToolSpec
 
 

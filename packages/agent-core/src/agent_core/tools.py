@@ -43,6 +43,11 @@ class FieldLabel(StrEnum):
     """The service itself gave it, such as an id or a time: nobody else wrote it, though the result is untrusted."""
     SECRET = "secret"  # noqa: S105 - a word, no secret
     """A password, the number of a card: it leaves only with the person's word."""
+    NAME = "name"
+    """What people call the item by that holds the field: a title, the name of a file, an amount that was paid."""
+    PARTICIPANT = "participant"
+    """Who takes part in the item, such as who is invited or whom a file is shared with: trusted where the person named the
+    item, and else whoever made the item may have put them there."""
 
 
 class ToolExample(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +69,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     roles: Mapping[str, ArgumentRole] = {}
     """By argument. Where any is given, a policy looks at each argument of the tool; see `policy`."""
     fields: Mapping[str, FieldLabel] = {}
-    """Of a result that is JSON, by path: `*.id` is the field `id` of each item. What is not named has the tool's labels."""
+    """Of a result that is JSON, by path; see `fields`. `*.id` is the field `id` of each item, `*[status=sent].to` that of the
+    items that were sent. What is not named has the tool's labels."""
     idempotent: bool = False
     """True: calling again with the same arguments does no harm, so no intent is journaled before it."""
     timeout_s: float = 30.0
