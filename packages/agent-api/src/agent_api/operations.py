@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from agent_api.access.audit import AuditLog, Entry
 from agent_api.access.keys import KeyStore
 from agent_api.access.spending import SpendingBook
+from agent_api.access.standing import standing
 from agent_api.background import kept_going
 from agent_api.errors import SettingsError
 from agent_api.records import open_records
@@ -55,7 +56,12 @@ class Desk:
         self._web = targets.web()
         secret_of = secrets_of(access.keys, tenant)
         self._deliverer = Deliverer(
-            records, self._web, secret_of=secret_of, on_disabled=self._webhook_disabled, now=time.time
+            records,
+            self._web,
+            secret_of=secret_of,
+            trouble_of=self._webhook_trouble,
+            on_disabled=self._webhook_disabled,
+            now=time.time,
         )
         self.watch = RunWatch(records, now=time.time, on_owed=self._deliverer.wake)
         self._webhooks = Webhooks(
@@ -109,6 +115,11 @@ class Desk:
                 wake=clockwork.wake,
             ),
         )
+
+    def _webhook_trouble(self, key_id: str) -> str:
+        if not key_id:  # made on the command line: it is of whoever owns the machine
+            return ""
+        return standing(self._access.keys, key_id, tenant=self._tenant, now=time.time()).trouble
 
     def _webhook_disabled(self, webhook_id: str, reason: str) -> None:
         self._note("DISABLE webhook", f"{webhook_id}: {reason}")

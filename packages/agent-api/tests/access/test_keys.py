@@ -1,7 +1,9 @@
 """Keys: shown once, kept as hashes, revoked at once, also by another process."""
 
 import os
+import sqlite3
 import stat
+from contextlib import closing
 
 import pytest
 
@@ -160,4 +162,18 @@ def test_keys_of_before_changes_were_noted_are_known(keys, tmp_path):
     again.revoke(key.key_id, now=3.0, tenant=None)
     with pytest.raises(KeyRefusedError):
         again.find(text, 4.0)
+    again.close()
+
+
+def test_a_rotated_key_is_stood_in_for_and_a_file_of_before_can_be_read(keys, tmp_path):
+    key, text = keys.create(now=1.0)
+    new, _ = keys.rotate(key.key_id, now=2.0, tenant=None, grace_s=10)
+    assert keys.get(key.key_id, tenant=None).rotated_to == new.key_id
+    assert keys.standing(key.key_id, tenant=None) == new
+    assert keys.standing(new.key_id, tenant=None) == new
+    keys.close()
+    with closing(sqlite3.connect(tmp_path / "keys.db")) as db:
+        db.execute("ALTER TABLE keys DROP COLUMN rotated_to")
+    again = KeyStore(tmp_path)
+    assert again.find(text, 3.0).rotated_to == ""
     again.close()

@@ -116,7 +116,13 @@ async def test_a_firing_whose_daemon_was_killed_begins_its_run_once(bench):
     async with bench() as it:
         view = await it.make()
         it.now = NOON + HOUR
-        claim = {"next_at": NOON + 2 * HOUR, "status": "claimed", "run_id": "run_of_before", "now": it.now}
+        claim = {
+            "key_id": view.key_id,
+            "next_at": NOON + 2 * HOUR,
+            "status": "claimed",
+            "run_id": "run_of_before",
+            "now": it.now,
+        }
         assert await it.records.change(timetable.claim, view, **claim)
         assert not await it.records.change(timetable.claim, view, **claim)
         await it.clockwork().tick()
@@ -162,6 +168,35 @@ async def test_a_key_that_ends_stops_its_schedules_and_another_takes_them_over(b
         assert await it.runs() == []
         resumed = await it.schedules.resume(view.schedule_id, key_id=it.key.key_id)
         assert (resumed.status, resumed.key_id, resumed.next_at) == ("active", it.key.key_id, NOON + 2 * HOUR)
+
+
+async def test_a_rotated_key_s_schedules_go_on_as_the_key_in_its_place(bench):
+    async with bench() as it:
+        view = await it.make()
+        middle = it.daemon.keys.rotate(it.key.key_id, now=NOON, tenant=None)[0]
+        newest = it.daemon.keys.rotate(middle.key_id, now=NOON, tenant=None, grace_s=60)[0]
+        it.now = NOON + HOUR
+        await it.clockwork().tick()
+        (firing,) = await it.firings(view.schedule_id)
+        assert (firing.status, firing.key_id) == ("started", newest.key_id)
+        assert it.daemon.book.owner(firing.run_id) == (DEFAULT_TENANT, newest.key_id)
+        assert (await it.schedules.view(view.schedule_id)).key_id == newest.key_id
+        await it.settled()
+        it.daemon.keys.revoke(newest.key_id, now=it.now, tenant=None)
+        it.now += HOUR
+        await it.clockwork().tick()
+        assert (await it.schedules.view(view.schedule_id)).reason == f"its key {newest.key_id} was revoked"
+        assert len(await it.runs()) == 1
+
+
+async def test_a_key_that_is_revoked_while_its_successor_lives_stops_nothing(bench):
+    async with bench() as it:
+        view = await it.make()
+        newest = it.daemon.keys.rotate(it.key.key_id, now=NOON, tenant=None, grace_s=2 * HOUR)[0]
+        it.daemon.keys.revoke(it.key.key_id, now=NOON, tenant=None)
+        it.now = NOON + HOUR
+        await it.clockwork().tick()
+        assert [one.key_id for one in await it.firings(view.schedule_id)] == [newest.key_id]
 
 
 async def test_the_limits_of_the_key_hold(bench):

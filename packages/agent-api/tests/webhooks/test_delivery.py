@@ -219,3 +219,31 @@ async def test_one_that_is_gone_is_disabled_with_a_line_in_the_audit_log(receivi
         await log(client, webhook_id, status="delivered")
         assert (await client.delete(f"{URL}/{webhook_id}")).status_code == 204
         assert (await client.get(f"{URL}/{webhook_id}/deliveries")).status_code == 404
+
+
+async def test_a_webhook_goes_on_when_its_key_is_rotated_and_ends_when_that_is_revoked(
+    receiving, open_with_hooks
+):
+    async with receiving() as receiver, open_with_hooks(receiver.port) as (client, daemon):
+        maker, text = daemon.keys.create(now=0.0, scopes=["webhooks:write", "webhooks:read"])
+        body = {"url": receiver.url, "events": ["run.done"]}
+        made = await client.post(URL, json=body, headers={"Authorization": f"Bearer {text}"})
+        webhook_id = made.json()["about"]["webhook_id"]
+        newest = daemon.keys.rotate(maker.key_id, now=1.0, tenant=None)[0]
+        await begun(client)
+        await receiver.until(1)
+
+        daemon.keys.revoke(newest.key_id, now=2.0, tenant=None)
+        await begun(client)
+        with anyio.fail_after(30):
+            while (view := (await client.get(f"{URL}/{webhook_id}")).json())["status"] != "disabled":
+                await anyio.sleep(0.01)
+        assert view["reason"] == f"its key {newest.key_id} was revoked"
+        assert len(receiver.got) == 1
+
+        again = (await client.patch(f"{URL}/{webhook_id}", json={"enabled": True})).json()
+        assert again["status"] == "enabled"
+        assert again["key_id"] not in {maker.key_id, newest.key_id}
+        with anyio.fail_after(60):
+            while len(receiver.got) < 2:  # what it was owed meanwhile
+                await anyio.sleep(0.02)

@@ -37,7 +37,8 @@ _SCHEMA = (
         hash BLOB NOT NULL,
         created_at REAL NOT NULL,
         expires_at REAL,
-        revoked_at REAL
+        revoked_at REAL,
+        rotated_to TEXT NOT NULL DEFAULT ''
     ) STRICT""",
     # Which keys were changed, in order, by whatever process: nobody reads the others again.
     "CREATE TABLE IF NOT EXISTS changes (number INTEGER PRIMARY KEY, key_id TEXT NOT NULL) STRICT",
@@ -70,6 +71,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch."""
     expires_at: float | None = None
     revoked_at: float | None = None
+    rotated_to: str = ""
+    """The key that was made in its place; empty: none. What was set up with this one goes on with that."""
 
     def is_valid(self, now: float) -> bool:
         """Whether it opens anything at this time."""
@@ -109,6 +112,7 @@ class KeyStore:
             self._connection.execute("PRAGMA busy_timeout=5000")
             for statement in _SCHEMA:
                 self._connection.execute(statement)
+            _add_rotated_to(self._connection)
         except sqlite3.Error as error:
             raise SettingsError(f"the keys in {self._path} cannot be opened: {error}") from error
         self._known: dict[str, tuple[ApiKey, bytes]] = {}
@@ -150,7 +154,7 @@ class KeyStore:
         text = f"{PREFIX}_{key.key_id}_{secrets.token_urlsafe(32)}"
         with self._changing() as db:
             db.execute(
-                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, '')",
                 (
                     key.key_id,
                     key.tenant,
@@ -232,8 +236,22 @@ class KeyStore:
         )
         ends_at = now + grace_s if old.expires_at is None else min(now + grace_s, old.expires_at)
         with self._changing() as db:
-            db.execute("UPDATE keys SET expires_at = ? WHERE key_id = ?", (ends_at, key_id))
+            db.execute(
+                "UPDATE keys SET expires_at = ?, rotated_to = ? WHERE key_id = ?",
+                (ends_at, new[0].key_id, key_id),
+            )
         return new
+
+    def standing(self, key_id: str, *, tenant: str | None) -> ApiKey:
+        """The key itself, or the one that is in its place since it was rotated; it may have ended.
+
+        Raises:
+            NotFoundError: there is none of that id there.
+        """
+        key = self.get(key_id, tenant=tenant)
+        while key.rotated_to:
+            key = self.get(key.rotated_to, tenant=tenant)
+        return key
 
     @property
     def is_empty(self) -> bool:
@@ -286,7 +304,15 @@ class KeyStore:
             return rows.fetchall()
 
 
-def _key(row: tuple[str, str, str, str, str, bytes, float, float | None, float | None]) -> ApiKey:
+def _add_rotated_to(db: sqlite3.Connection) -> None:
+    """A file of an older version has no such column."""
+    columns = {row[1] for row in db.execute("PRAGMA table_info(keys)")}
+    if "rotated_to" not in columns:
+        with suppress(sqlite3.OperationalError):  # of two processes that start at once, one is first
+            db.execute("ALTER TABLE keys ADD COLUMN rotated_to TEXT NOT NULL DEFAULT ''")
+
+
+def _key(row: tuple[str, str, str, str, str, bytes, float, float | None, float | None, str]) -> ApiKey:
     return ApiKey(
         key_id=row[0],
         tenant=row[1],
@@ -296,6 +322,7 @@ def _key(row: tuple[str, str, str, str, str, bytes, float, float | None, float |
         created_at=row[6],
         expires_at=row[7],
         revoked_at=row[8],
+        rotated_to=row[9],
     )
 
 

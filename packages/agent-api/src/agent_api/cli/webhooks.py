@@ -103,7 +103,7 @@ def rotate(
 
 def _enabled(data_dir: str | None, tenant: str | None, webhook_id: str, *, to: bool) -> "WebhookView":
     async def change(hooks: "Webhooks") -> "WebhookView":
-        return await hooks.change(webhook_id, url=None, name=None, events=None, is_enabled=to)
+        return await hooks.change(webhook_id, url=None, name=None, events=None, is_enabled=to, key_id="")
 
     return _with(data_dir, tenant, change)
 

@@ -102,10 +102,16 @@ class WebhooksController(Controller):
         webhook_id: FromPath[str],
         data: JSONBody[ChangeWebhook],
         operations: NamedDependency[Operations],
+        principal: NamedDependency[Principal],
     ) -> WebhookView:
-        """Its address, its events, its name; disable and enable it."""
+        """Its address, its events, its name; disable and enable it. One that is enabled again is of the key that asks."""
         return await operations.webhooks.change(
-            webhook_id, url=data.url, name=data.name, events=data.events, is_enabled=data.enabled
+            webhook_id,
+            url=data.url,
+            name=data.name,
+            events=data.events,
+            is_enabled=data.enabled,
+            key_id=principal.key.key_id,
         )
 
     @delete(

@@ -6,10 +6,11 @@ from typing import TypeAlias
 
 import anyio
 
-from agent_api.access.keys import KeyStore
+from agent_api.access.keys import ApiKey, KeyStore
 from agent_api.access.scopes import Scope
 from agent_api.access.spending import SpendingBook
-from agent_api.errors import NotFoundError, RateLimitedError, TooManyRunsError
+from agent_api.access.standing import Standing, standing
+from agent_api.errors import RateLimitedError, TooManyRunsError
 from agent_api.schedules import timetable
 from agent_api.schedules.cron import next_at
 from agent_api.schedules.timetable import Firing, ScheduleView
@@ -90,11 +91,11 @@ class Clockwork:
         return POLL_S if due_at is None else min(POLL_S, max(0.0, due_at - self._now()))
 
     async def _claim(self, view: ScheduleView) -> None:
-        trouble = self._trouble(view.key_id)
-        if trouble:
-            if await self._records.change(timetable.stop, view, trouble):
-                logger.warning("schedule %s is stopped: %s", view.schedule_id, trouble)
-                await self._on_stopped(view, trouble)
+        found = self._standing(view.key_id)
+        if found.key is None:
+            if await self._records.change(timetable.stop, view, found.trouble):
+                logger.warning("schedule %s is stopped: %s", view.schedule_id, found.trouble)
+                await self._on_stopped(view, found.trouble)
             return
         now = self._now()
         is_missed = view.missed == "skip" and now - (view.next_at or now) > LATE_S
@@ -102,33 +103,24 @@ class Clockwork:
         await self._records.change(
             timetable.claim,
             view,
+            key_id=found.key.key_id,
             next_at=next_at(view.cron, view.time_zone, now),
             status="missed" if is_missed else "claimed",
             run_id=run_id,
             now=now,
         )
 
-    def _trouble(self, key_id: str) -> str:
-        """Why a key may start no runs; empty: it may."""
-        try:
-            key = self._keys.get(key_id, tenant=self._tenant)
-        except NotFoundError:
-            return f"its key {key_id} is not there any more"
-        if key.revoked_at is not None:
-            return f"its key {key_id} was revoked"
-        if not key.is_valid(self._now()):
-            return f"its key {key_id} has expired"
-        if Scope.RUNS_WRITE not in key.scopes:
-            return f"its key {key_id} lacks the scope {Scope.RUNS_WRITE}"
-        return ""
+    def _standing(self, key_id: str) -> Standing:
+        return standing(self._keys, key_id, tenant=self._tenant, now=self._now(), scope=Scope.RUNS_WRITE)
 
     async def _begin(self, firing: Firing) -> bool:
         """Begin the run of a firing, which may have begun before a crash; False: it waits for a place."""
-        trouble = self._trouble(firing.key_id)
+        found = self._standing(firing.key_id)
+        trouble = found.trouble
         try:
-            if not trouble:
-                self._book.check(self._keys.get(firing.key_id, tenant=self._tenant), self._now())
-                await self._start(firing)
+            if found.key is not None:
+                self._book.check(found.key, self._now())
+                await self._start(firing, found.key)
         except TooManyRunsError as error:
             if self._now() - firing.at < GIVE_UP_S:
                 return False
@@ -141,7 +133,7 @@ class Clockwork:
         await self._records.change(timetable.settle, firing.run_id, status, trouble)
         return True
 
-    async def _start(self, firing: Firing) -> None:
+    async def _start(self, firing: Firing, key: ApiKey) -> None:
         agent, run = self._supervisor.agent, firing.run
         if self._supervisor.capacity.is_used_up:
             raise TooManyRunsError(self._supervisor.capacity.limit)
@@ -155,7 +147,7 @@ class Clockwork:
             instructions=run.instructions or agent.settings.instructions,
             limits=run.limits or Limits(),
         )
-        self._book.own(firing.run_id, tenant=self._tenant, key_id=firing.key_id)
+        self._book.own(firing.run_id, tenant=self._tenant, key_id=key.key_id)
         try:
             await agent.journal.append(firing.run_id, 0, (started,), writer="schedule")
         except JournalConflictError:  # it began before a crash, or another daemon was quicker

@@ -166,15 +166,20 @@ def claim(
     db: sqlite3.Connection,
     view: ScheduleView,
     *,
+    key_id: str,
     next_at: float,
     status: FiringStatus,
     run_id: str,
     now: float,
 ) -> bool:
-    """Take the firing that is due, and move the clock; False: somebody else took it."""
-    query = "UPDATE schedules SET next_at = ? WHERE schedule_id = ? AND next_at = ?"
-    if not db.execute(query, (next_at, view.schedule_id, view.next_at)).rowcount:
+    """Take the firing that is due, and move the clock; False: somebody else took it.
+
+    `key_id` is the key that it is begun as, and the schedule's from now on.
+    """
+    query = "UPDATE schedules SET next_at = ?, key_id = ? WHERE schedule_id = ? AND next_at = ?"
+    if not db.execute(query, (next_at, key_id, view.schedule_id, view.next_at)).rowcount:
         return False
+    view = msgspec.structs.replace(view, key_id=key_id)
     detail = "nobody was there at that time" if status == "missed" else ""
     return add_firing(
         db, view, due_at=view.next_at or now, status=status, run_id=run_id, now=now, detail=detail

@@ -31,6 +31,8 @@ _MAX_REPLY_BYTES = 1_000_000
 
 SecretOf: TypeAlias = Callable[[str, int], bytes]
 """From a webhook's id and a generation to its secret."""
+TroubleOf: TypeAlias = Callable[[str], str]
+"""From the id of the key that made a webhook to why nothing is sent for it any more; empty: it is."""
 OnDisabled: TypeAlias = Callable[[str, str], None]
 """Told which webhook was disabled, and why."""
 
@@ -67,12 +69,14 @@ class Deliverer:
         web: GuardedWeb,
         *,
         secret_of: SecretOf,
+        trouble_of: TroubleOf,
         on_disabled: OnDisabled,
         now: Callable[[], float],
     ) -> None:
         self._records = records
         self._web = web
         self._secret_of = secret_of
+        self._trouble_of = trouble_of
         self._on_disabled = on_disabled
         self._now = now
         self._under_way: Counter[str] = Counter()
@@ -117,8 +121,11 @@ class Deliverer:
 
     async def _deliver(self, owed: Owed) -> None:
         try:
-            attempt = await self._attempt(owed)
-            disabled = await self._records.change(outbox.settle, owed, attempt)
+            trouble = self._trouble_of(owed.key_id)
+            if trouble:
+                disabled = await self._refuse(owed, trouble)
+            else:
+                disabled = await self._records.change(outbox.settle, owed, await self._attempt(owed))
             if disabled:
                 self._on_disabled(owed.webhook_id, disabled)
         except AgentError as error:  # it is claimed for a while, and then sent again
@@ -128,6 +135,11 @@ class Deliverer:
             if not self._under_way[owed.webhook_id]:
                 del self._under_way[owed.webhook_id]
             self.wake()
+
+    async def _refuse(self, owed: Owed, trouble: str) -> str:
+        """What it is owed stays: who enables it again, with another key, has it sent."""
+        is_new = await self._records.change(outbox.disable, owed.webhook_id, trouble, self._now())
+        return trouble if is_new else ""
 
     async def _attempt(self, owed: Owed) -> Attempt:
         now, body = self._now(), owed.payload.encode()

@@ -31,7 +31,7 @@ class WebhookView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     events: tuple[EventType, ...]
     key_id: str
-    """The key that made it."""
+    """The key that made it, or enabled it again: when that one ends, and was not rotated, nothing more is sent."""
     created_at: float
     """Seconds since the epoch."""
     status: Literal["enabled", "failing", "disabled"]
@@ -129,8 +129,9 @@ class Webhooks:
         name: str | None,
         events: Sequence[EventType] | None,
         is_enabled: bool | None,
+        key_id: str,
     ) -> WebhookView:
-        """Change what is given. One that is enabled again gets what it is owed.
+        """Change what is given. One that is enabled again gets what it is owed, and is that key's from now on.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -142,7 +143,7 @@ class Webhooks:
         given: dict[str, object] = {"url": url, "name": name}
         given["events"] = None if events is None else " ".join(dict.fromkeys(events))
         changed = {column: value for column, value in given.items() if value is not None}
-        await self._records.change(_change, webhook_id, changed, is_enabled, self._now())
+        await self._records.change(_change, webhook_id, changed, is_enabled, key_id=key_id, now=self._now())
         self._wake()
         return await self.view(webhook_id)
 
@@ -278,7 +279,13 @@ def _all(db: sqlite3.Connection, webhook_id: str | None = None) -> list[WebhookV
 
 
 def _change(
-    db: sqlite3.Connection, webhook_id: str, changed: dict[str, object], is_enabled: bool | None, now: float
+    db: sqlite3.Connection,
+    webhook_id: str,
+    changed: dict[str, object],
+    is_enabled: bool | None,
+    *,
+    key_id: str,
+    now: float,
 ) -> None:
     for column, value in changed.items():
         db.execute(f"UPDATE webhooks SET {column} = ? WHERE webhook_id = ?", (value, webhook_id))  # noqa: S608  # ours
@@ -286,9 +293,10 @@ def _change(
         outbox.disable(db, webhook_id, "a person disabled it", now)
     elif is_enabled:
         query = (
-            "UPDATE webhooks SET disabled_at = NULL, failing_since = NULL, reason = '' WHERE webhook_id = ?"
+            "UPDATE webhooks SET key_id = CASE WHEN disabled_at IS NULL THEN key_id ELSE ? END, "
+            "disabled_at = NULL, failing_since = NULL, reason = '' WHERE webhook_id = ?"
         )
-        db.execute(query, (webhook_id,))
+        db.execute(query, (key_id, webhook_id))
         query = "UPDATE deliveries SET due_at = min(due_at, ?) WHERE webhook_id = ? AND status = 'pending'"
         db.execute(query, (now, webhook_id))
 

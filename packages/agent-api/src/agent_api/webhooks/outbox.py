@@ -45,6 +45,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     """Those before this one."""
     url: str
+    key_id: str
+    """The key that made the webhook."""
     generation: int
     before_until: float
 
@@ -107,7 +109,7 @@ def next_due(db: sqlite3.Connection) -> float | None:
 def claim(db: sqlite3.Connection, now: float, limit: int, busy: Sequence[str]) -> list[Owed]:
     """What is due, of webhooks that are not `busy`; nobody else gets it before `LEASE_S` is over."""
     query = (
-        "SELECT number, webhook_id, message_id, payload, attempts, url, generation, before_until "
+        "SELECT number, webhook_id, message_id, payload, attempts, url, key_id, generation, before_until "
         "FROM deliveries JOIN webhooks USING (webhook_id) "
         "WHERE status = 'pending' AND due_at <= ? AND disabled_at IS NULL "
         "AND webhook_id NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at, number LIMIT ?"
