@@ -1,9 +1,13 @@
 """A run from start to end: what is journaled, what the model reads, what is told to observers."""
 
+from typing import get_args
+
 import anyio
 import pytest
 
 from agent_core import events as ev
+from agent_core.drive import _PERFORMED
+from agent_core.effects import Effect
 from agent_core.errors import (
     ContextTooLongError,
     IllegalEventError,
@@ -33,6 +37,10 @@ ONE_TOOL = [
     "answer.accepted",
     "outcome.stored",
 ]
+
+
+def test_there_is_a_way_to_perform_every_effect():
+    assert set(_PERFORMED) == set(get_args(Effect))
 
 
 class Watcher:

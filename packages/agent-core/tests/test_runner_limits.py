@@ -3,6 +3,7 @@
 import anyio
 import pytest
 
+from agent_core.events import LimitReached
 from agent_core.limits import Limits
 from agent_core.runner import Runner
 from agent_core.state import Phase
@@ -35,6 +36,15 @@ async def test_calls_over_the_limit_are_refused_and_the_others_kept(runner_of):
     results = runner.adapters.model.requests[1].messages[-1].tool_results
     assert [result.error for result in results] == ["", "", "", "limit_reached", "limit_reached"]
     assert not runner.adapters.model.requests[1].tools, "the last turn is offered no tools"
+
+
+async def test_a_run_cut_off_at_its_limit_gets_its_last_turn_when_it_is_driven_again(runner_of):
+    runner = runner_of([call("work"), answer("enough")], {"work": lambda: "done"})
+    done = await runner.run("go", limits=Limits(turns=1))
+    events = [stored.event async for stored in runner.adapters.journal.read(done.run_id)]
+    reached = next(seq for seq, event in enumerate(events) if isinstance(event, LimitReached))
+    state = await runner.drive(await runner.fork(done.run_id, reached))
+    assert (state.phase, state.answer, state.limit_reached) == (Phase.DONE, "enough", "turns")
 
 
 async def test_without_a_last_turn_the_run_fails_and_says_why(runner_of):

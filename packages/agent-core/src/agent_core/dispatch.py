@@ -29,10 +29,11 @@ async def execute(drive: "Drive", effect: eff.ExecuteTool) -> None:
     """Perform one call, and journal what came back or why it is not made now."""
     state = drive.state.calls[effect.tool_call_id]
     call = state.call
-    fault = _fault(drive, state)
-    if fault is not None:
-        await drive.commit(fault)
-        return
+    if state.unresolved or drive.adapters.planning:
+        fault = _fault(drive, state)
+        if fault is not None:
+            await drive.commit(fault)
+            return
     spec = drive.spec(call.name)
     if spec is not None:
         refusal = _refusal(drive, effect, spec, call)
@@ -42,7 +43,7 @@ async def execute(drive: "Drive", effect: eff.ExecuteTool) -> None:
         if call.name in drive.adapters.agents and not call.malformed:
             await _delegate(drive, call)
             return
-        if question := _question(spec, call):
+        if spec.asks and (question := _question(spec, call)):
             await drive.commit(
                 ev.InputRequested(at=drive.now(), tool_call_id=call.tool_call_id, question=question)
             )
@@ -70,7 +71,7 @@ def _fault(drive: "Drive", state: planning.CallState) -> ev.Event | None:
     """Why a call of a plan, or one that proposes a plan, cannot be made; None: it can."""
     if state.unresolved:
         failed = planning.failed_call(state, "unresolved_reference", state.unresolved)
-    elif drive.adapters.planning and state.call.name == proposal.NAME:
+    elif state.call.name == proposal.NAME:
         calls = tuple(one.call for one in drive.state.calls.values())
         fault = drive.plan(Message(role="assistant", parts=calls))
         reason = fault if isinstance(fault, str) else "The tools have changed; propose the plan again."
@@ -108,7 +109,7 @@ def _refusal(drive: "Drive", effect: eff.ExecuteTool, spec: ToolSpec, call: Tool
 
 def _question(spec: ToolSpec, call: ToolCall) -> str:
     """What a call wants to ask a person; empty: it asks nobody, or wrongly, and the tool will say how."""
-    question = call.arguments.get(spec.asks) if spec.asks and not call.malformed else None
+    question = None if call.malformed else call.arguments.get(spec.asks)
     return question.strip() if isinstance(question, str) else ""
 
 

@@ -4,7 +4,8 @@ Nothing counts until it is in the journal. Can be ended at any moment (cancelled
 what is owed then. `runner` is the public face, `dispatch` what becomes of a tool call.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 import anyio
 from msgspec.structs import replace
@@ -25,17 +26,15 @@ from agent_core.errors import (
 )
 from agent_core.limits import seconds_left
 from agent_core.messages import Message
-from agent_core.ports import Critic, HydrateRequest, Observer, StoredEvent
+from agent_core.ports import HydrateRequest, Observer, StoredEvent
 from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
 from agent_core.tool_modes import TOOL_MODES, Ask, TurnOutcome, TurnView
 from agent_core.tools import ToolOffer, ToolSpec
-from agent_core.transitions import Effects, evolve, owed
+from agent_core.transitions import OWED, Effects, evolve, owed
 
 MAX_PARALLEL_TOOLS = 8
 TIMED = (REASONING, DISPATCHING)
 """Phases that the run's time ends; the others are short, and lose what they did if they are cut."""
-WITH_PEOPLE = (DISPATCHING, AWAITING)
-"""Phases in which a run may owe what a person has to do."""
 LAST_TURN_S = 60.0
 """How long the last turn may take once the run's time is up."""
 
@@ -86,28 +85,31 @@ class Drive:
     async def until_rest(self) -> None:
         """Perform what is owed, until that is nothing but a person's decision."""
         while True:
-            effects = self._own_part() if self.state.phase in WITH_PEOPLE else self.owed
-            if effects:
-                if self.state.limits.wall_time_s is not None and self.state.phase in TIMED:
-                    await self._perform_in_time(effects)
-                elif len(effects) == 1:
-                    await self.perform(effects[0])
-                else:
-                    await self._perform_beside_each_other(effects, [])
-            elif self.has_commands:
+            state, effects = self.state, self.owed
+            if len(effects) > 1 or state.phase is AWAITING or self.resting:
+                effects = self._own_part()
+            if not effects:
+                if not self.has_commands:
+                    return
                 self.has_commands = False
                 await self.read_commands()
+            elif state.limits.wall_time_s is not None and state.phase in TIMED:
+                await self._perform_in_time(effects)
+            elif len(effects) == 1:
+                await self.perform(effects[0])
             else:
-                return
+                await self._perform_beside_each_other(effects, [])
 
-    def _own_part(self) -> Sequence[eff.Effect]:
+    def _own_part(self) -> Effects:
         """What is owed by this drive and not by a person."""
-        return [
-            effect
-            for effect in self.owed
-            if not isinstance(effect, eff.AwaitDecision)
-            and not (isinstance(effect, eff.AwaitRun) and effect.run_id in self.resting)
-        ]
+        return tuple(
+            [
+                effect
+                for effect in self.owed
+                if not isinstance(effect, eff.AwaitDecision)
+                and not (isinstance(effect, eff.AwaitRun) and effect.run_id in self.resting)
+            ]
+        )
 
     async def _perform_in_time(self, effects: Sequence[eff.Effect]) -> None:
         state = self.state
@@ -179,32 +181,36 @@ class Drive:
 
     def perform(self, effect: eff.Effect) -> Awaitable[None]:
         """Perform one effect and journal what came back."""
-        match effect:
-            case eff.AskModel():
-                return self._take_turn(effect)
-            case eff.ExecuteTool():
-                return dispatch.execute(self, effect)
-            case eff.HydrateContext():
-                return self._hydrate()
-            case eff.StoreOutcome():
-                return self._remember()
-            case eff.AwaitRun():
-                return dispatch.await_run(self, effect)
-            case eff.JudgeResults() | eff.CheckAnswer() if self.adapters.critic is not None:
-                return self._ask_critic(self.adapters.critic)
-            case eff.JudgeResults() | eff.CheckAnswer() | eff.ConcludeAtLimit() | eff.AwaitDecision():
-                return self.commit()  # what follows by rule
+        return _PERFORMED[type(effect)](self, effect)
 
     # ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def commit(self, event: ev.Event | None = None) -> Awaitable[None]:
+    async def commit(self, event: ev.Event | None = None) -> None:
         """Append `event` and the verdicts that follow from it without I/O, as one batch.
 
         Commands of people that arrived meanwhile are read in first; what they made stale is dropped.
         """
-        return (
-            self._append(event) if self._appending is None else self._append_in_turn(self._appending, event)
-        )
+        appending = self._appending
+        if appending is not None:
+            await appending.acquire()
+        try:
+            while True:
+                before = self.state
+                batch, states, effects = self._fold(event)
+                if not batch:
+                    return
+                try:
+                    await self.adapters.journal.append(before.run_id, before.seq, batch, writer=self.writer)
+                    break
+                except JournalConflictError:
+                    await self.read_commands()
+                    if self.state.seq == before.seq:
+                        raise  # the journal is behind what it acknowledged: there is no way on
+            self.state, self.owed = states[-1], effects
+            self.notify(batch, states)
+        finally:
+            if appending is not None:
+                appending.release()
 
     def keep(self, result: ev.Event) -> Awaitable[None]:
         """Commit what has come back, even if the run's time is up while it is being written: the work was done."""
@@ -213,27 +219,6 @@ class Drive:
     async def _commit_shielded(self, event: ev.Event) -> None:
         with anyio.CancelScope(shield=True):
             await self.commit(event)
-
-    async def _append_in_turn(self, appending: anyio.Lock, event: ev.Event | None) -> None:
-        async with appending:
-            await self._append(event)
-
-    async def _append(self, event: ev.Event | None) -> None:
-        while True:
-            before = self.state
-            batch, states, effects = self._fold(event)
-            if not batch:
-                return
-            try:
-                await self.adapters.journal.append(before.run_id, before.seq, batch, writer=self.writer)
-            except JournalConflictError:
-                await self.read_commands()
-                if self.state.seq == before.seq:
-                    raise  # the journal is behind what it acknowledged: there is no way on
-            else:
-                self.state, self.owed = states[-1], effects
-                self.notify(batch, states)
-                return
 
     def _fold(self, event: ev.Event | None) -> tuple[list[ev.Event], list[RunState], Effects]:
         """The events that count: this one with the verdicts behind it; the state after each; what the last one owes."""
@@ -249,10 +234,9 @@ class Drive:
                 batch.append(event)
                 states.append(state)
         while True:
-            effects = owed(state)
-            verdict = (
-                judging.by_rule(self.adapters, state, effects) if state.phase in judging.PHASES else None
-            )
+            effects = OWED[state.phase](state)  # `owed`, without its call
+            by_rule = judging.BY_RULE.get(state.phase)
+            verdict = None if by_rule is None else by_rule(self.adapters, state, effects)
             if verdict is None:
                 return batch, states, effects
             state = evolve(state, verdict)
@@ -290,7 +274,8 @@ class Drive:
 
     # ── memory, the critic and the model ─────────────────────────────────────────────────────────────────────────
 
-    async def _hydrate(self) -> None:
+    async def hydrate(self, _: eff.HydrateContext) -> None:
+        """Ask memory."""
         profile = self.adapters.model.profile
         request = HydrateRequest(
             run_id=self.state.run_id,
@@ -302,19 +287,31 @@ class Drive:
         messages = await self.adapters.memory.hydrate(request)
         await self.commit(ev.ContextHydrated(at=self.now(), messages=tuple(messages)))
 
-    async def _remember(self) -> None:
+    async def remember(self, _: eff.StoreOutcome) -> None:
+        """Tell memory."""
         await self.adapters.memory.remember(self.state)
         await self.commit(ev.OutcomeStored(at=self.now()))
 
-    async def _ask_critic(self, critic: Critic) -> None:
-        await self.commit(await judging.by_critic(critic, self.adapters, self.state))
+    async def judge(self, _: eff.Effect) -> None:
+        """Give the verdict that is owed: by rule, and where there is a critic by asking it."""
+        critic = self.adapters.critic
+        await self.commit(
+            None if critic is None else await judging.by_critic(critic, self.adapters, self.state)
+        )
 
-    async def _take_turn(self, effect: eff.AskModel) -> None:
+    async def conclude(self, _: eff.Effect) -> None:
+        """Journal what follows by rule."""
+        await self.commit()
+
+    async def take_turn(self, effect: eff.AskModel) -> None:
+        """Ask the model, as often as its tool mode wants."""
         state, profile = self.state, self.adapters.model.profile
         offers: Sequence[ToolOffer] = ()
         if not effect.final:
             query = state.input.text if state.input else ""
-            offers = self._with_own(await self.adapters.tools.specs(query))
+            offers = await self.adapters.tools.specs(query)
+            if self.adapters.agents or self.adapters.planning:
+                offers = self._with_own(offers)
         view = TurnView(
             messages=state.messages,
             offers=offers,
@@ -334,8 +331,8 @@ class Drive:
             await self.commit(ev.ModelFailed(at=self.now(), code="refused", reason=str(error)))
             return
         message = outcome.message  # type: ignore[possibly-undefined]  # the loop has no other end
-        read = self.plan(message) if self.adapters.planning else None
-        plan = read if isinstance(read, proposal.Proposal) else None
+        read = self.plan(message)
+        plan = None if isinstance(read, str) else read
         await self.commit(
             outcome.event(self.now(), final=effect.final, plan=plan, answered_by=state.answered_by)
         )
@@ -373,3 +370,17 @@ class Drive:
         raise ModelUnavailableError(
             f"model {self.adapters.model.profile.name!r} ended its reply without completing it; resume the run"
         )
+
+
+_PERFORMED: Mapping[type[eff.Effect], Callable[[Drive, Any], Awaitable[None]]] = {
+    eff.AskModel: Drive.take_turn,
+    eff.ExecuteTool: dispatch.execute,
+    eff.HydrateContext: Drive.hydrate,
+    eff.StoreOutcome: Drive.remember,
+    eff.AwaitRun: dispatch.await_run,
+    eff.JudgeResults: Drive.judge,
+    eff.CheckAnswer: Drive.judge,
+    eff.ConcludeAtLimit: Drive.conclude,
+    eff.AwaitDecision: Drive.conclude,
+}
+"""How each effect is performed."""

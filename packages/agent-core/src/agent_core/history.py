@@ -23,9 +23,9 @@ class History(Sequence[T], Generic[T]):
 
     def extended(self, *new: T) -> "History[T]":
         """A version with `new` at its end; this one is unchanged."""
-        items = self._items
-        if len(items) != self._length:
-            items = items[: self._length]
+        items, length = self._items, self._length
+        if len(items) != length:
+            items = items[:length]
         items += new
         newer: History[T] = _new(History)  # pyright: ignore[reportUnknownVariableType]  # a cast is a call
         newer._items = items
@@ -40,11 +40,14 @@ class History(Sequence[T], Generic[T]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[T]: ...
     def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        length = self._length
         if isinstance(index, slice):
-            return self._items[: self._length][index]
-        if not -self._length <= index < self._length:
-            raise IndexError(index)
-        return self._items[index % self._length]
+            return self._items[:length][index]
+        if index < 0:
+            index += length
+        if 0 <= index < length:
+            return self._items[index]
+        raise IndexError(index)
 
     def __iter__(self) -> Iterator[T]:
         return islice(self._items, self._length)

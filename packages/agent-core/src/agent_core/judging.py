@@ -3,7 +3,7 @@
 A critic that fails, or takes too long, never loses a run: what it would have judged is accepted, with a note.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import anyio
 
@@ -15,39 +15,42 @@ from agent_core.limits import Limits
 from agent_core.planning import CallState
 from agent_core.ports import Critic
 from agent_core.reflexion import Judgement
-from agent_core.state import REASONING, REFLECTING, RESPONDING, RunState
+from agent_core.state import REASONING, REFLECTING, RESPONDING, Phase, RunState
 from agent_core.transitions import owed
 
-PHASES = (REASONING, REFLECTING, RESPONDING)
-"""Where a state may owe a verdict."""
 AT_ONCE = 0.0
 """The time of a verdict by rule: it follows at once from the event before, and has that one's."""
 
 
-def by_rule(adapters: Adapters, state: RunState, effects: Sequence[eff.Effect]) -> ev.Event | None:
-    """The verdict that the state owes, of which it owes `effects`; None: none, or the critic has the last word."""
-    verdict: ev.Event
-    if state.phase is REASONING:
-        return _before_asking(adapters, state, effects[0])
-    if state.phase is REFLECTING:
-        verdict = reflexion.judge_results(state, AT_ONCE, adapters.reflexion, escalate=adapters.escalate)
-    elif state.phase is RESPONDING and not state.answer_accepted:
-        verdict = reflexion.check_answer(state, AT_ONCE, adapters.reflexion, adapters.answer_check)
-    else:
-        return None
-    if adapters.critic is not None and isinstance(verdict, ev.ResultsAccepted | ev.AnswerAccepted):
-        return None
-    return verdict
-
-
-def _before_asking(adapters: Adapters, state: RunState, effect: eff.Effect) -> ev.Event | None:
+def _before_asking(adapters: Adapters, state: RunState, effects: Sequence[eff.Effect]) -> ev.Event | None:
     """A run at a limit, or one that gets nowhere, does not ask as before."""
-    if isinstance(effect, eff.ConcludeAtLimit):
-        return at_limit(state.limits, effect.limit, AT_ONCE)
     if state.limit_reached:
         return None
+    effect = effects[0]
+    if type(effect) is eff.ConcludeAtLimit:  # `isinstance` would ask a metaclass first
+        return at_limit(state.limits, effect.limit, AT_ONCE)
     limit = reflexion.stuck(state, adapters.reflexion, escalate=adapters.escalate)
     return at_limit(state.limits, limit, AT_ONCE) if limit else None
+
+
+def _on_results(adapters: Adapters, state: RunState, _: Sequence[eff.Effect]) -> ev.Event | None:
+    verdict = reflexion.judge_results(state, AT_ONCE, adapters.reflexion, escalate=adapters.escalate)
+    return None if adapters.critic is not None and type(verdict) is ev.ResultsAccepted else verdict
+
+
+def _on_answer(adapters: Adapters, state: RunState, _: Sequence[eff.Effect]) -> ev.Event | None:
+    if state.answer_accepted:
+        return None
+    verdict = reflexion.check_answer(state, AT_ONCE, adapters.reflexion, adapters.answer_check)
+    return None if adapters.critic is not None and type(verdict) is ev.AnswerAccepted else verdict
+
+
+BY_RULE: Mapping[Phase, Callable[[Adapters, RunState, Sequence[eff.Effect]], ev.Event | None]] = {
+    REASONING: _before_asking,
+    REFLECTING: _on_results,
+    RESPONDING: _on_answer,
+}
+"""The verdict that a state of this phase owes, of which it owes such effects. None: none, or the critic has the last word."""
 
 
 def at_limit(limits: Limits, limit: str, at: float) -> ev.Event:
@@ -59,7 +62,7 @@ def at_limit(limits: Limits, limit: str, at: float) -> ev.Event:
 
 async def by_critic(critic: Critic, adapters: Adapters, state: RunState) -> ev.Event:
     """The critic's verdict on the results that are back, or on the answer, where the rules let them pass."""
-    verdict = by_rule(adapters, state, owed(state))
+    verdict = BY_RULE[state.phase](adapters, state, owed(state))
     if verdict is not None:
         return verdict
     rules, now = adapters.reflexion, adapters.clock.now

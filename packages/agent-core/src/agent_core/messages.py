@@ -87,7 +87,11 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls, in the order in which the model gave them."""
-        return tuple([part for part in self.parts if isinstance(part, ToolCall)])
+        calls: tuple[ToolCall, ...] = ()
+        for part in self.parts:  # mostly one or none of them
+            if isinstance(part, ToolCall):
+                calls = (*calls, part)
+        return calls
 
     @property
     def tool_results(self) -> tuple[ToolResult, ...]:
@@ -126,7 +130,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
             cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-            cost_usd=_sum_cost(self, other),
+            cost_usd=None if self.cost_usd is other.cost_usd is None else _sum_cost(self, other),
         )
 
     @property
@@ -141,8 +145,6 @@ class Usage(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=T
 
 
 def _sum_cost(a: Usage, b: Usage) -> float | None:
-    if a.cost_usd is None and b.cost_usd is None:
-        return None
     if a.cost_usd is None:
         return b.cost_usd if a.total_tokens == 0 else None
     if b.cost_usd is None:

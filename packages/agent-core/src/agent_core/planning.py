@@ -88,7 +88,7 @@ def ready(calls: Calls) -> tuple[CallState, ...]:
 
 def may_run(call: CallState, calls: Calls) -> bool:
     """Whether all that a call waits for has succeeded."""
-    return not call.after or all(calls[key].status is RETURNED and calls[key].judged for key in call.after)
+    return all(calls[key].status is RETURNED and calls[key].judged for key in call.after)
 
 
 def asked(calls: Calls) -> tuple[CallState, ...]:
@@ -98,7 +98,11 @@ def asked(calls: Calls) -> tuple[CallState, ...]:
 
 def unjudged(calls: Calls) -> tuple[CallState, ...]:
     """The results that are back and do not count yet."""
-    return tuple([call for call in calls.values() if not call.judged and call.status in BACK])
+    back: list[CallState] = []
+    for call in calls.values():
+        if not call.judged and call.status in BACK:
+            back.append(call)  # noqa: PERF401  # up to Python 3.11 a comprehension is a call
+    return tuple(back)
 
 
 def skip_blocked(calls: Calls) -> Calls:

@@ -37,9 +37,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 def times(progress: Progress, call: CallState) -> int:
     """How often this call came to this result, now included; 0 where that is of no interest."""
-    if not _counts(call):
-        return 0
-    return _times(_same_call(progress.seen, call), call)
+    return _times(_same_call(progress.seen, call), call) if _counts(call) else 0
 
 
 def after_results(progress: Progress, fresh: Iterable[CallState], *, failed: bool | None) -> Progress:
@@ -52,7 +50,8 @@ def after_results(progress: Progress, fresh: Iterable[CallState], *, failed: boo
     """
     seen, repeated = progress.seen, 0
     for call in fresh:
-        if call.result is None or not _counts(call):
+        result = call.result
+        if result is None or call.vouched or result.error in OWN_CODES:
             continue
         before = _same_call(progress.seen, call)
         often = _times(before, call)
@@ -60,7 +59,7 @@ def after_results(progress: Progress, fresh: Iterable[CallState], *, failed: boo
         if seen is not progress.seen:  # a turn may make the same call twice
             before = _same_call(seen, call)
         kept = seen if before is None else tuple([one for one in seen if one is not before])
-        seen = (*kept[1 - MAX_SEEN :], Seen(call.call, call.result, often))
+        seen = (*kept[1 - MAX_SEEN :], Seen(call.call, result, often))
     failed_turns = progress.failed_turns
     if failed is not None:
         failed_turns = failed_turns + 1 if failed else 0

@@ -79,7 +79,8 @@ def judge_results(
     repeated: list[tuple[CallState, int]] = []
     empty: list[CallState] = []
     for call in planning.unjudged(state.calls):
-        if _may_pass(call, rules):
+        result = call.result
+        if result is not None and result.retryable and call.attempt < rules.attempts:
             again.append(_id(call))
         if (often := progress.times(state.progress, call)) > 1:
             repeated.append((call, often))
@@ -114,10 +115,6 @@ def _on_repeated(
             at, rejected, "gave the same result to the same arguments as before. Do something else"
         )
     return None
-
-
-def _may_pass(call: CallState, rules: Reflexion) -> bool:
-    return call.result is not None and call.result.retryable and call.attempt < rules.attempts
 
 
 def _is_empty(call: CallState, state: RunState) -> bool:

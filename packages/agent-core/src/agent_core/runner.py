@@ -142,7 +142,7 @@ class Runner:
     ) -> Drive:
         run_id = self.adapters.ids.new("run")
         event = ev.RunStarted(
-            at=self.now(),
+            at=self.adapters.clock.now(),
             run_id=run_id,
             session_id=session_id or self.adapters.ids.new("session"),
             input=user(prompt) if isinstance(prompt, str) else prompt,

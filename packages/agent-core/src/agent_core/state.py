@@ -160,7 +160,10 @@ def _model_answered(state: RunState, event: ev.ModelAnswered) -> RunState:
 
 
 def _tools_called(state: RunState, event: ev.ToolsCalled) -> RunState:
-    calls = {part.tool_call_id: CallState(call=part) for part in event.parts if isinstance(part, ToolCall)}
+    calls: dict[str, CallState] = {}
+    for part in event.parts:
+        if isinstance(part, ToolCall):
+            calls[part.tool_call_id] = CallState(call=part)
     return _called(state, event, calls, len(calls), "")
 
 
@@ -287,7 +290,9 @@ def _judged(
     messages, finished = state.messages, state.finished
     parts: list[Part] = []
     if not state.plan_call_id:
-        parts = [call.result for call in fresh if call.result is not None]
+        for call in fresh:
+            if call.result is not None:
+                parts.append(call.result)  # noqa: PERF401  # see `planning.unjudged`
     elif over:
         parts = [planning.summary(state.plan_call_id, calls)]
         finished = planning.kept(finished, calls)

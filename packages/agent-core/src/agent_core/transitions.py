@@ -91,7 +91,7 @@ def settle(phase: Phase, calls: planning.Calls) -> Phase:
     asked = back = False
     for call in calls.values():
         if call.status in RUNNING:
-            if planning.may_run(call, calls):
+            if not call.after or planning.may_run(call, calls):
                 return DISPATCHING
         elif call.status is ASKED:
             asked = True
@@ -149,7 +149,7 @@ def _calls(state: RunState) -> Effects:
     for key, call in state.calls.items():
         if call.status is ASKED:
             asked.append(eff.AwaitDecision(tool_call_id=key))
-        elif call.status in RUNNING and planning.may_run(call, state.calls):
+        elif call.status in RUNNING and (not call.after or planning.may_run(call, state.calls)):
             ready.append(_execute(call))
     return (*ready, *asked)
 
@@ -161,7 +161,9 @@ def _decisions(state: RunState) -> Effects:
 
 
 def _verdict(state: RunState) -> Effects:
-    attempts = sum(call.attempt for call in state.calls.values())
+    attempts = 0
+    for call in state.calls.values():  # `sum` over a generator is two calls
+        attempts += call.attempt
     return (eff.JudgeResults(turn=state.spent.turns, attempts=attempts),)
 
 

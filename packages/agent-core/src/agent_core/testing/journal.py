@@ -16,12 +16,14 @@ class InMemoryJournal:
 
     async def append(self, run_id: str, expected_seq: int, events: Sequence[Event], *, writer: str) -> int:
         """Append `events` behind event number `expected_seq`."""
-        stored = self.runs.get(run_id, [])
-        seq = len(stored)
+        stored = self.runs.get(run_id)
+        seq = 0 if stored is None else len(stored)
         if seq != expected_seq:
             raise JournalConflictError(run_id, expected_seq, seq)
-        if events and not seq:
-            self.runs[run_id] = stored
+        if stored is None:
+            stored = []
+            if events:
+                self.runs[run_id] = stored
         for event in events:
             seq += 1
             stored.append(StoredEvent(run_id=run_id, seq=seq, event=event, writer=writer))

@@ -86,11 +86,16 @@ Turn: TypeAlias = Generator[Ask, Completion, TurnOutcome]
 
 def with_unique_ids(message: Message, turn: int) -> Message:
     """The message, whose calls have ids that are not empty and not shared; some servers leave them out."""
-    ids = [part.tool_call_id for part in message.parts if isinstance(part, ToolCall)]
-    taken = set(ids)
-    if len(taken) == len(ids) and "" not in taken:
-        return message
     seen: set[str] = set()
+    for part in message.parts:
+        if isinstance(part, ToolCall):
+            if not part.tool_call_id or part.tool_call_id in seen:
+                break
+            seen.add(part.tool_call_id)
+    else:
+        return message
+    taken = {call.tool_call_id for call in message.tool_calls}
+    seen.clear()
     parts = list(message.parts)
     for index, part in enumerate(parts):
         if isinstance(part, ToolCall):
