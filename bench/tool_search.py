@@ -7,8 +7,12 @@ them; `uv` puts it into a folder that is removed afterwards. Of its 1,437 tools 
 times by fixed seeds; a request counts where all the tools that it needs are among them, with the share that the first five
 hold. Many tools are there several times under different names, and only the one that the set's authors meant counts.
 
-The scorer was built looking at the sets of `SEEN`. Nobody looked at those of `HELD_OUT`, whose requests are other people's: what
-users sent to a public demonstration, often short or in other languages than English.
+The scorer was built looking at the sets of `SEEN`, which is what splitting a request into its parts and the kinds of its values
+gained (.918 to .926); on the others it gained nothing (.823 to .820). Nobody looked at those of `HELD_OUT`, whose requests are other people's: what
+users sent to a public demonstration, often short or in other languages than English. Of the 166 that miss there, 80 want one of three
+tools; 18 are written in another script and 34 share no word with the tool; 46 found a tool that says nearly the same
+(descriptions alike by .75 and more). Adding the likeness of sentence vectors to the words gained .005 on the sets of `SEEN`, that of
+single words .006: neither was worth a dependency.
 """
 
 import json

@@ -79,6 +79,30 @@ def test_nothing_fits_what_shares_no_word(query):
     assert ToolIndex(()).search(query) == []
 
 
+def test_a_tool_that_takes_what_the_request_holds_goes_before_one_that_does_not():
+    on_a_day = spec("forecast_on", "Weather of a city.", arguments=["city", "date"])
+    now = spec("forecast", "Weather of a city.", arguments=["city", "units"])
+    index = ToolIndex([now, on_a_day])
+    assert index.search("the weather of Lagos")[0].name == "forecast"
+    for day in ("2023-04-15", "April 9th", "the 2nd of march", "Friday", "tomorrow"):
+        assert index.search(f"the weather of Lagos on {day}")[0].name == "forecast_on"
+
+
+def test_each_of_several_requests_in_one_message_finds_its_tool():
+    """The second asks for so little that tools for the first would fill all places."""
+    areas = [
+        spec(f"{shape}_area", f"Compute the area of a {shape} from radius, height, base and side in meters.")
+        for shape in ("circle", "triangle", "square", "ellipse", "hexagon", "kite")
+    ]
+    others = [spec(f"other_{number}", f"Handle event {number} of {number}s.") for number in range(100)]
+    shows = spec("shows", "Tell about events.", arguments=["genre", "place", "artist", "venue"])
+    index = ToolIndex([*areas, *others, shows])
+    asked = "Compute the area of a circle with a radius of 5 meters."
+    alone = "Tell about events by genre, place, artist, venue."
+    assert index.search(alone)[0].name == "shows"
+    assert "shows" in [one.name for one in index.search(f"{asked} {alone}")]
+
+
 def test_what_went_well_before_goes_first():
     index = ToolIndex(TOOLS)
     assert index.search("invoice", learned={"weather": 1.0})[0].name == "weather"

@@ -16,18 +16,26 @@ from agent_skills.hookspecs import Register, hookimpl
 from agent_skills.offers import Ranked
 from agent_skills.registry import SkillRegistry
 from agent_skills.skill import AnySkill, skill
+from agent_skills.value_kinds import kinds_of_values
 
 MOST_SENT = 20
 """So many tools are all sent: models choose well among them."""
 OFFERED = 5
-K1, B = 2.0, 0.6
-WEIGHTS = {"name": 3.0, "description": 1.5, "argument": 1.0, "example": 1.5}
+K1, B = 2.0, 0.5
+WEIGHTS = {"name": 3.0, "description": 1.0, "argument": 1.0, "example": 1.5}
 """How much a word counts by where it stands."""
 BEGINNING_CHARS = 5
 BEGINNING_WEIGHT = 0.5
 """Words that begin alike are about the same: `convert` and `conversion`, `genetics` and `genetically`."""
 NUMBER_WEIGHT = 0.1
 """Most numbers of a request are values for arguments; of two tools that differ by one it decides all the same."""
+KIND_WEIGHT = 0.3
+"""How much it counts that a tool takes a date where the request holds one."""
+PART_WEIGHT = 0.15
+"""How much it counts that a tool is the best for a part of the request, as a share of the best for all of it: who wants two
+things at once wants the tool for the one that takes fewer words as well.
+"""
+MIN_WORDS_OF_A_PART, MAX_PARTS = 3, 16
 MAX_VALUES = 50
 """Values of an enumeration that are searched."""
 MAX_DEPTH = 4
@@ -47,6 +55,10 @@ then there this to too try trying us ve very want was we what when where which w
 would yes you your
 """
 _STOP = frozenset(_SAYS_NOTHING.split())
+_BETWEEN_PARTS = re.compile(
+    r"(?<=[.!?;\n])\s+|,?\s(?:and(?: then| also)?|then|also|after that|finally|second(?:ly)?|third(?:ly)?|next|lastly)\b[,:]?\s",
+    re.IGNORECASE,
+)
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _SAME_ACTS = {
     "create": "create|add|make|new|set up|open a|insert|register|book",
@@ -126,10 +138,10 @@ class ToolIndex:
 
     def search(self, query: str, k: int = OFFERED, learned: Mapping[str, float] | None = None) -> list[Found]:
         """The `k` tools that fit best, best first; fewer where fewer share a word with the query."""
-        scores: dict[int, float] = {}
-        for word, asked in dict(_tokens(query)).items():
-            for place, score in self._places.get(word, ()):
-                scores[place] = scores.get(place, 0.0) + asked * score
+        scores = self._scores(query)
+        top = max(scores.values(), default=0.0)
+        for place, share in self._best_of_parts(query).items():
+            scores[place] = scores.get(place, 0.0) + PART_WEIGHT * top * share
         if learned:
             top = max(scores.values(), default=1.0)
             for place, name in enumerate(self._names):
@@ -137,6 +149,29 @@ class ToolIndex:
                     scores[place] = scores.get(place, 0.0) + LEARNED_WEIGHT * top * learned[name]
         best = sorted(scores, key=lambda place: (-scores[place], place))
         return [Found(self._names[place], scores[place]) for place in best[:k]]
+
+    def _scores(self, text: str) -> dict[int, float]:
+        """BM25 of the tools that share a word with a text."""
+        asked = dict(_tokens(text))
+        for kind in kinds_of_values(text):
+            for word in words(kind):
+                asked[word] = max(asked.get(word, 0.0), KIND_WEIGHT)
+        scores: dict[int, float] = {}
+        for word, weight in asked.items():
+            for place, score in self._places.get(word, ()):
+                scores[place] = scores.get(place, 0.0) + weight * score
+        return scores
+
+    def _best_of_parts(self, query: str) -> dict[int, float]:
+        """For each tool the share, 0 to 1, that it has of the best score for the part of a request that it fits best."""
+        parts = [part for part in _BETWEEN_PARTS.split(query) if len(words(part)) >= MIN_WORDS_OF_A_PART]
+        shares: dict[int, float] = {}
+        for part in parts[:MAX_PARTS] if len(parts) > 1 else ():
+            scores = self._scores(part)
+            top = max(scores.values(), default=0.0)
+            for place, score in scores.items():
+                shares[place] = max(shares.get(place, 0.0), score / top)
+        return shares
 
 
 def _weighed(spec: ToolSpec) -> dict[str, float]:
