@@ -1,6 +1,6 @@
 """An agent over fakes of every port, and a whole daemon over a scripted model: the daemon's own code around them."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from agent_api.app import create_app
 from agent_api.composition import Agent, Machine, Skills
 from agent_api.daemon import Daemon, open_daemon
 from agent_api.knowledge import KnowledgeBases
+from agent_api.ownership import Ownership
 from agent_api.settings import Settings
 from agent_core.runner import Runner
 from agent_core.testing import InMemoryJournal, NoMemory, ScriptedModel, ScriptedTools, tool
@@ -22,7 +23,9 @@ MakeAgent = Callable[[Sequence[Reply]], Agent]
 
 
 @pytest.fixture
-def make_agent(tmp_path: Path) -> MakeAgent:
+def make_agent(tmp_path: Path) -> Generator[MakeAgent]:
+    ownership = Ownership(tmp_path)
+
     def make(replies: Sequence[Reply], **settings: object) -> Agent:
         model = ScriptedModel(replies)
         journal = InMemoryJournal()
@@ -35,6 +38,7 @@ def make_agent(tmp_path: Path) -> MakeAgent:
         return Agent(
             settings=Settings(data_dir=str(tmp_path), **settings),
             data_path=tmp_path,
+            ownership=ownership,
             journal=journal,
             model=model,
             skills=Skills(registry=registry, runner=SkillRunner(registry), plugins=()),
@@ -42,7 +46,8 @@ def make_agent(tmp_path: Path) -> MakeAgent:
             knowledge=KnowledgeBases(tmp_path),
         )
 
-    return make
+    yield make
+    ownership.close()
 
 
 @pytest.fixture

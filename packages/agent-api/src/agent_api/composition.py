@@ -14,6 +14,7 @@ from agent_api.grants import grants_of
 from agent_api.knowledge import KnowledgeBases
 from agent_api.mcp.servers import PINS, McpServers, open_servers, servers_of
 from agent_api.memory import Notes, open_memory
+from agent_api.ownership import Ownership
 from agent_api.settings import Settings
 from agent_core.chat import ToolMode
 from agent_core.errors import ModelError
@@ -93,6 +94,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     data_path: Path
+    ownership: Ownership
     journal: SqliteJournal
     model: ChatModel
     skills: Skills
@@ -307,11 +309,13 @@ async def open_tenant(
             tenant_servers(settings, skills.registry, machine.levels, tenant)
         )
         journal = await stack.enter_async_context(open_journal(settings))
+        ownership = stack.enter_context(Ownership(data_path))
         session = SessionMemory(journal, model=machine.model.profile.name)
         memory = RecallingMemory(session, long_term) if long_term else session
         yield Agent(
             settings=settings,
             data_path=data_path,
+            ownership=ownership,
             journal=journal,
             model=machine.model,
             skills=skills,

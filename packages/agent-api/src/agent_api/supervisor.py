@@ -13,7 +13,6 @@ from agent_api.broadcast import Broadcast
 from agent_api.composition import Agent
 from agent_api.errors import RunBusyError, SessionBusyError, TooManyRunsError
 from agent_api.ingests import Ingests
-from agent_api.ownership import is_owned, owning
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
 from agent_core import events as ev
 from agent_core.chat import Delta
@@ -124,7 +123,7 @@ class Supervisor:
             RunNotFoundError: the journal knows no such run.
         """
         state = await self.agent.runner.load(run_id)
-        driven = self.is_driven_here(run_id) or is_owned(self.agent.data_path, run_id)
+        driven = self.is_driven_here(run_id) or self.agent.ownership.is_owned(run_id)
         return run_view(state, driven=driven, trouble=self._trouble.get(run_id, ""))
 
     async def command(self, run_id: str, command: ev.Event) -> RunView:
@@ -187,7 +186,7 @@ class Supervisor:
             TooManyRunsError: as many runs as allowed are being driven.
         """
         waits = state.is_over or state.phase is Phase.AWAITING
-        if waits or self.is_driven_here(state.run_id) or is_owned(self.agent.data_path, state.run_id):
+        if waits or self.is_driven_here(state.run_id) or self.agent.ownership.is_owned(state.run_id):
             return
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
@@ -208,7 +207,7 @@ class Supervisor:
         async for head in self.agent.journal.heads(limit=RESUME_AT_MOST):
             state = await self.agent.runner.load(head.run_id)
             waits = state.is_over or state.phase is Phase.AWAITING
-            if not waits and not is_owned(self.agent.data_path, head.run_id):
+            if not waits and not self.agent.ownership.is_owned(head.run_id):
                 yield state
 
     def _spawn(self, run_id: str, state: RunState | None = None) -> None:
@@ -224,7 +223,7 @@ class Supervisor:
         structlog.contextvars.bind_contextvars(run_id=run_id)  # for this task, which ends with the drive
         observers = (self.broadcast, *self._observers)
         try:
-            with owning(self.agent.data_path, run_id):
+            with self.agent.ownership.owning(run_id):
                 state = await self.agent.runner.drive(run_id, observers=observers, state=state)
             self._retries.pop(run_id, None)
             logger.info("run %s rests in %s", run_id, state.phase.value)

@@ -11,7 +11,6 @@ from agent_api.cli.terminal import TerminalView, conclude
 from agent_api.composition import Agent, open_agent
 from agent_api.errors import NotFoundError
 from agent_api.exit_codes import EXIT_INTERRUPTED
-from agent_api.ownership import is_owned, owning
 from agent_api.problems import outcome
 from agent_api.settings import Settings
 from agent_core import events as ev
@@ -87,7 +86,7 @@ async def _newest(agent: Agent) -> str:
     async for head in agent.journal.heads():
         newest = newest or head.run_id
         state = await agent.runner.load(head.run_id)
-        if not state.is_over and not is_owned(agent.data_path, head.run_id):
+        if not state.is_over and not agent.ownership.is_owned(head.run_id):
             return head.run_id
     if not newest:
         raise NotFoundError("there is no run to resume yet; `agent run PROMPT` starts one")
@@ -104,7 +103,7 @@ async def _show_end(agent: Agent, view: TerminalView) -> None:
 
 
 async def _drive(agent: Agent, run_id: str, view: TerminalView) -> RunState:
-    with owning(agent.data_path, run_id):
+    with agent.ownership.owning(run_id):
         return await agent.runner.drive(run_id, observers=(view,))
 
 

@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from agent_api.composition import open_journal
-from agent_api.ownership import is_owned
+from agent_api.ownership import Ownership
 from agent_api.settings import Settings
 from agent_api.wire.events import event_line, event_object
 from agent_api.wire.runs import RunView, run_view
@@ -115,10 +115,11 @@ def cancel_run(settings: Settings, run_id: str, *, by: str, as_json: bool) -> in
 
 async def _views(settings: Settings, limit: int) -> list[RunView]:
     async with open_journal(settings) as journal:
-        return [
-            run_view(await _load(journal, head.run_id), driven=is_owned(settings.data_path(), head.run_id))
-            async for head in journal.heads(limit=limit)
-        ]
+        with Ownership(settings.data_path()) as ownership:
+            return [
+                run_view(await _load(journal, head.run_id), driven=ownership.is_owned(head.run_id))
+                async for head in journal.heads(limit=limit)
+            ]
 
 
 async def _load(journal: Journal, run_id: str) -> RunState:
