@@ -248,3 +248,9 @@ def test_an_event_loop_that_ends_without_closing_leaves_no_thread_behind(path: P
         "asyncio.run(main())"
     )
     subprocess.run([sys.executable, "-c", program, path], check=True, timeout=30)
+
+
+async def test_a_long_journal_does_not_lie_in_memory(path: Path) -> None:
+    async with await SqliteJournal.open(path) as journal:
+        for connection in (journal._writer.connection, journal._reader.connection):
+            assert connection.execute("PRAGMA cache_size").fetchone() == (-512,)

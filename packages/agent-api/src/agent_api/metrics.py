@@ -2,7 +2,14 @@
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 
 from agent_api import __version__
 from agent_core.chat import Delta
@@ -40,6 +47,9 @@ class Metrics:
         )
         self.runs = Gauge("agentd_runs_driven", "Runs that are being driven.", registry=self.registry)
         self.streams = Gauge("agentd_streams_open", "Streams of events.", registry=self.registry)
+        self.tasks = Gauge("agentd_tasks", "Tasks of the event loop.", registry=self.registry)
+        self.threads = Gauge("agentd_threads", "Threads of the process.", registry=self.registry)
+        ProcessCollector(registry=self.registry)  # its memory, processor time and descriptors
         build = Gauge("agentd_build_info", "The version.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
         self._started = Gauge(

@@ -73,6 +73,7 @@ _FIRINGS = """CREATE TABLE firings (
 _SCHEMA = Schema(
     application_id=0x61675245,
     version=1,
+    cache_kib=256,
     statements=(
         _SESSIONS,
         "CREATE INDEX sessions_by_use ON sessions (updated_at, session_id)",

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -16,7 +17,7 @@ from agent_api.ingests import Ingests
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
 from agent_core import events as ev
 from agent_core.chat import Delta
-from agent_core.errors import AgentError
+from agent_core.errors import AgentError, RunNotFoundError
 from agent_core.ports import Observer, StoredEvent
 from agent_core.state import Phase, RunState
 
@@ -176,7 +177,8 @@ class Supervisor:
             elif len(found) == limit:
                 return found, True
             else:
-                found.append(await self.view(head.run_id))
+                with suppress(RunNotFoundError):  # it was erased a moment ago
+                    found.append(await self.view(head.run_id))
         return found, False
 
     def take_up(self, state: RunState) -> None:

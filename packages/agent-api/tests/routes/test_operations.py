@@ -1,5 +1,7 @@
 """Readiness and figures, for who operates the daemon."""
 
+import asyncio
+
 from agent_core.testing import answer
 
 
@@ -29,3 +31,21 @@ async def test_figures_count_and_name_nobody(open_serving):
         assert 'route="/api/v1/runs/{run_id}"' in text or 'route="/api/v1/runs/{run_id:str}"' in text
         assert run_id not in text
         assert daemon.first_key.split("_")[1] not in text
+
+
+async def test_figures_tell_what_the_process_holds(open_serving):
+    async with open_serving([answer("hi")]) as (client, daemon):
+        client.headers["Authorization"] = f"Bearer {daemon.first_key}"
+
+        async def tasks():
+            text = (await client.get("/metrics")).text
+            assert float(text.partition("\nprocess_resident_memory_bytes ")[2].split()[0]) > 1e6
+            assert float(text.partition("\nprocess_open_fds ")[2].split()[0]) > 3
+            assert float(text.partition("\nagentd_threads ")[2].split()[0]) >= 1
+            return float(text.partition("\nagentd_tasks ")[2].split()[0])
+
+        before = await tasks()
+        waiting = [asyncio.create_task(asyncio.sleep(60)) for _ in range(5)]
+        assert await tasks() == before + 5
+        for one in waiting:
+            one.cancel()

@@ -142,3 +142,20 @@ async def test_what_is_there_and_what_was_spent(serving):
             while not (lines := (await client.get("/api/v1/audit")).json()["items"]):
                 await anyio.sleep(0.05)
         assert lines[0]["entry"]["action"] == "POST /api/v1/runs"
+
+
+async def test_a_run_that_is_erased_while_runs_are_listed_is_left_out(serving):
+    async with serving([answer("hi")]) as (client, daemon):
+        gone, kept = [(await started(client))["run_id"] for _ in range(2)]
+        journal = (await daemon.tenants.supervisor("default")).agent.journal
+        heads = journal.heads
+
+        async def erasing(**which):
+            found = [head async for head in heads(**which)]
+            await journal.forget(run_ids=[gone])
+            for head in found:
+                yield head
+
+        journal.heads = erasing
+        reply = await client.get("/api/v1/runs")
+        assert (reply.status_code, [run["run_id"] for run in reply.json()["items"]]) == (200, [kept])

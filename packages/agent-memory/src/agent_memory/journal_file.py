@@ -60,6 +60,8 @@ _HEADS = """SELECT r.position, r.run_id, r.session_id, r.last_seq, f.writer, f.b
 _HEADS_OF_ALL = _HEADS.format(session="")
 _HEADS_OF_SESSION = _HEADS.format(session=" AND session_id = :session_id")
 
+_CACHE_KIB = 512
+"""Appends touch the newest pages alone, and what is read is seldom read again."""
 _PAGE_BYTES = 1 << 20
 """A read takes about this much at a time, so a long run never fills the memory."""
 
@@ -92,7 +94,7 @@ class JournalFile:
         """
         try:
             sqlite.create_private(path)
-            connection = sqlite.connect(path, busy_timeout_s=busy_timeout_s)
+            connection = sqlite.connect(path, busy_timeout_s=busy_timeout_s, cache_kib=_CACHE_KIB)
             try:
                 _prepare(path, connection, busy_timeout_s=busy_timeout_s)
             except BaseException:

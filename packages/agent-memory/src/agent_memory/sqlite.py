@@ -22,20 +22,27 @@ _REASONS = {
     sqlite3.SQLITE_BUSY: "another process keeps it locked; end that one or wait",
     sqlite3.SQLITE_LOCKED: "another connection keeps it locked",
 }
+CACHE_KIB = 2_000
+"""SQLite's own choice."""
 _BUSY_PAUSE_S = 0.005
 _PRIMARY_CODE = 0xFF
 """Extended result codes hold the primary code in their low byte."""
 
 
-def connect(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
+def connect(path: Path, *, busy_timeout_s: float, cache_kib: int = CACHE_KIB) -> sqlite3.Connection:
     """Open the file at `path`; transactions are the caller's. Any thread may use the connection, one at a time.
 
-    `busy_timeout_s`: how long a transaction waits for other connections.
+    Args:
+        path: The file.
+        busy_timeout_s: How long a transaction waits for other connections.
+        cache_kib: How many KiB of its pages are kept. They fill as the file grows, whether anybody asks for them or not.
 
     Raises:
         sqlite3.Error: the file cannot be opened.
     """
-    return sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+    return connection
 
 
 def make_durable(connection: sqlite3.Connection, *, busy_timeout_s: float) -> None:

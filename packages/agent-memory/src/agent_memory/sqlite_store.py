@@ -32,6 +32,8 @@ class Schema(NamedTuple):
     statements: Sequence[str]
     full_text: Sequence[str] = ()
     """The names of its FTS5 tables."""
+    cache_kib: int = sqlite.CACHE_KIB
+    """What each of its three connections keeps in memory."""
 
 
 class SqliteStore:
@@ -185,7 +187,7 @@ class SqliteStore:
 def _open(path: Path, schema: Schema, busy_timeout_s: float) -> sqlite3.Connection:
     try:
         sqlite.create_private(path)
-        db = sqlite.connect(path, busy_timeout_s=busy_timeout_s)
+        db = sqlite.connect(path, busy_timeout_s=busy_timeout_s, cache_kib=schema.cache_kib)
         try:
             _prepare(path, db, schema, busy_timeout_s)
         except BaseException:

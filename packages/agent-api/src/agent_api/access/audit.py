@@ -14,7 +14,8 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from agent_api.errors import RateLimitedError, SettingsError
+from agent_api.access.private_file import open_private
+from agent_api.errors import RateLimitedError
 
 FLUSH_S = 0.2
 MAX_PENDING = 10_000
@@ -60,15 +61,7 @@ class AuditLog:
         self._path = folder / "audit.db"
         self._secret = secret
         self._pending: list[Entry] = []
-        try:
-            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute("PRAGMA busy_timeout=5000")
-            self._connection.execute(_SCHEMA)
-        except sqlite3.Error as error:
-            raise SettingsError(f"the audit log {self._path} cannot be opened: {error}") from error
+        self._connection = open_private(self._path, (_SCHEMA,), what="the audit log")
 
     def check(self) -> None:
         """Whether there is room: nothing should be done unwatched.

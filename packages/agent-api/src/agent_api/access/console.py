@@ -17,6 +17,7 @@ import msgspec
 
 from agent_api.access.asgi import Scope
 from agent_api.access.keys import ApiKey, KeyStore
+from agent_api.access.private_file import open_private
 from agent_api.errors import KeyRefusedError, NotFoundError, OriginRefusedError, SettingsError
 
 IDLE_S = 1_800.0
@@ -77,15 +78,7 @@ class ConsoleSessions:
         self._keys = keys
         self._secret = keys.secret_for("console")
         self.origin = origin.rstrip("/")
-        try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute("PRAGMA busy_timeout=5000")
-            self._connection.execute(_SCHEMA)
-        except sqlite3.Error as error:
-            raise SettingsError(f"the sessions in {path} cannot be opened: {error}") from error
+        self._connection = open_private(path, (_SCHEMA,), what="the sessions")
 
     def close(self) -> None:
         """Close the file; may be called twice."""

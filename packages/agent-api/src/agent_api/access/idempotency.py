@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from agent_api.errors import IdempotencyError, SettingsError
+from agent_api.access.private_file import open_private
+from agent_api.errors import IdempotencyError
 from agent_core.errors import JournalUnavailableError
 
 KEEP_S = 86_400.0
@@ -50,16 +51,7 @@ class Replies:
             SettingsError: it cannot be opened.
         """
         path = folder / "replies.db"
-        try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute("PRAGMA busy_timeout=5000")
-            self._connection.execute("PRAGMA secure_delete=ON")
-            self._connection.execute(_SCHEMA)
-        except sqlite3.Error as error:
-            raise SettingsError(f"the replies in {path} cannot be opened: {error}") from error
+        self._connection = open_private(path, (_SCHEMA,), what="the replies", secure_delete=True)
         self._under_way: set[tuple[str, str]] = set()
 
     def close(self) -> None:

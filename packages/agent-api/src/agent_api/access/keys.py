@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from agent_api.access.private_file import open_private
 from agent_api.access.scopes import ALL
 from agent_api.errors import KeyRefusedError, NotFoundError, SettingsError
 
@@ -104,17 +105,9 @@ class KeyStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / "keys.db"
         self._pepper = _pepper(folder)
-        try:
-            self._connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.execute("PRAGMA busy_timeout=5000")
-            for statement in _SCHEMA:
-                self._connection.execute(statement)
-            _add_rotated_to(self._connection)
-        except sqlite3.Error as error:
-            raise SettingsError(f"the keys in {self._path} cannot be opened: {error}") from error
+        self._connection = open_private(self._path, _SCHEMA, what="the keys")
+        with self._changing() as db:
+            _add_rotated_to(db)
         self._known: dict[str, tuple[ApiKey, bytes]] = {}
         self._version = -1
         self._changes_seen = -1

@@ -4,7 +4,6 @@ Requests are counted in memory. Tokens and money are kept in a SQLite file, a ro
 they are known once a run has ended its turn, so a key may pass its limit by what was under way.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from agent_api.access.keys import ApiKey
-from agent_api.errors import RateLimitedError, SettingsError
+from agent_api.access.private_file import open_private
+from agent_api.errors import RateLimitedError
 from agent_core.chat import Delta
 from agent_core.events import ModelTurn
 from agent_core.messages import Usage
@@ -71,16 +71,9 @@ class SpendingBook:
             SettingsError: it cannot be opened.
         """
         path = folder / "spending.db"
-        try:
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            path.chmod(0o600)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")  # figures, which may lose their last second
-            self._connection.execute("PRAGMA busy_timeout=5000")
-            self._connection.execute(_SCHEMA)
-            self._connection.execute(_OWNERS)
-        except sqlite3.Error as error:
-            raise SettingsError(f"the spending in {path} cannot be opened: {error}") from error
+        self._connection = open_private(  # figures, which may lose their last second
+            path, (_SCHEMA, _OWNERS), what="the spending", synchronous="NORMAL"
+        )
         self._windows: dict[str, SlidingWindow] = {}
         self._owners: dict[str, tuple[str, str]] = {}
         """Of the runs that began last: nearly every turn is one of theirs."""

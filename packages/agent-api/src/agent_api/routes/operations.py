@@ -1,6 +1,8 @@
 """For who operates the daemon: whether it is ready, and what it counts."""
 
+import asyncio
 import shutil
+import threading
 from typing import Literal
 
 import anyio
@@ -68,4 +70,6 @@ async def metrics(daemon: NamedDependency[Daemon]) -> Response[bytes]:
     """Counters, gauges and histograms in the text format of Prometheus."""
     daemon.metrics.runs.set(daemon.tenants.capacity.taken)
     daemon.metrics.streams.set(sum(one.broadcast.watchers for one in daemon.tenants.supervisors))
+    daemon.metrics.tasks.set(len(asyncio.all_tasks()))
+    daemon.metrics.threads.set(threading.active_count())
     return Response(daemon.metrics.text(), media_type=CONTENT_TYPE)
