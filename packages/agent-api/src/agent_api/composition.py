@@ -12,7 +12,7 @@ from agent_api.builtin_skills import programs_of, register_chosen, snippets_of
 from agent_api.errors import SettingsError
 from agent_api.grants import grants_of
 from agent_api.knowledge import KnowledgeBases
-from agent_api.mcp.servers import PINS, McpServers, open_servers, servers_of
+from agent_api.mcp.servers import McpServers, open_servers, servers_of
 from agent_api.memory import Notes, open_memory
 from agent_api.ownership import Ownership
 from agent_api.settings import Settings
@@ -202,7 +202,7 @@ def tenant_servers(
     return open_servers(
         servers_of(settings.mcp, tenant),
         registry,
-        settings.data_path() / PINS,
+        settings.data_path(),
         levels=levels,
         trust_first_use=settings.mcp.trust_first_use,
     )

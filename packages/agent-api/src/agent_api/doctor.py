@@ -301,7 +301,12 @@ async def _servers(settings: Settings, levels: Levels) -> AsyncGenerator[Finding
             return
         trust = settings.mcp.trust_first_use
         async with open_servers(
-            servers, SkillRegistry(), pins, levels=levels, trust_first_use=trust
+            servers,
+            SkillRegistry(),
+            settings.data_path(),
+            levels=levels,
+            trust_first_use=trust,
+            pins_path=pins,
         ) as opened:
             if opened.problem:
                 yield _wrong("mcp", opened.problem)

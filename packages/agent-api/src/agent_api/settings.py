@@ -25,8 +25,8 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """MCP servers whose tools are skills here."""
 
     servers: dict[str, dict[str, Any]] = {}
-    """By name: the fields of `McpServerSettings` of agent-skills, and `tenants`. `{secret:NAME}` in a header or in the
-    environment stands for a secret of this machine."""
+    """By name: the fields of `McpServerSettings` of agent-skills, and `tenants`. `{secret:NAME}` in a header, in the
+    environment or in `oauth` stands for a secret of this machine."""
     trust_first_use: bool = True
     """Whether all tools of a server are approved when it is seen first."""
 
@@ -198,7 +198,9 @@ def _without_secrets(value: object, *, is_secret: bool = False) -> object:
     if isinstance(value, dict):
         fields = cast("dict[str, object]", value)
         return {
-            key: _without_secrets(field, is_secret=is_secret or key in {"headers", "environment"})
+            key: _without_secrets(
+                field, is_secret=is_secret or key in {"headers", "environment", "client_secret"}
+            )
             for key, field in fields.items()
         }
     return HIDDEN if is_secret else value

@@ -17,11 +17,22 @@ from agent_api.composition import Machine, open_tenant
 from agent_api.errors import SettingsError
 from agent_api.openai.tellings import Tellings
 from agent_api.operations import Access, Desk, Operations, targets_of
+from agent_api.settings import Settings
 from agent_api.supervisor import Capacity, Supervisor
 from agent_core.errors import AgentError
 from agent_core.ports import Observer
 
 logger = logging.getLogger("agentd")
+
+
+def data_path_of(settings: Settings, tenant: str) -> Path:
+    """Where a tenant's files lie; they may not be there yet.
+
+    Raises:
+        SettingsError: it is no name for a tenant.
+    """
+    folder = settings.data_path()
+    return folder if tenant == DEFAULT_TENANT else folder / "tenants" / checked_tenant(tenant)
 
 
 class _Opening:
@@ -135,7 +146,7 @@ class Tenants:
         """Where a tenant's files lie, and where its tools may look; both are there afterwards."""
         settings = self.machine.settings
         own = tenant == DEFAULT_TENANT
-        data_path = settings.data_path() if own else settings.data_path() / "tenants" / checked_tenant(tenant)
+        data_path = data_path_of(settings, tenant)
         if own and settings.workspace:
             return data_path, Path(settings.workspace)
         workspace = data_path / "workspace"

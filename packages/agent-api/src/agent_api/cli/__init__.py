@@ -11,6 +11,7 @@ from agent_api.cli import (
     doctor,
     kb,
     keys,
+    mcp,
     memory,
     models,
     run,
@@ -40,6 +41,7 @@ app.add_typer(schedules.app, name="schedules")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(models.app, name="models")
 app.add_typer(skills.app, name="skills")
+app.add_typer(mcp.app, name="mcp")
 app.add_typer(kb.app, name="kb")
 app.add_typer(memory.app, name="memory")
 app.add_typer(keys.app, name="keys")

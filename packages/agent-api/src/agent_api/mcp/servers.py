@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from agent_api.errors import SettingsError
 from agent_api.settings import McpSettings
 from agent_skills import Levels, SkillRegistry
 from agent_skills.errors import SkillError
+from agent_skills.mcp.client.http import Authentication
 from agent_skills.mcp.client.mount import McpMount
 from agent_skills.mcp.client.mounting import mounted
 from agent_skills.mcp.client.pins import Pins
 from agent_skills.mcp.client.settings import McpServerSettings
+from agent_skills.mcp.client.token_file import TokenFile
 from agent_skills.mcp.errors import PinsUnreadableError
 from agent_skills.secrets import SecretSource, of_this_machine
 
@@ -27,6 +30,8 @@ logger = logging.getLogger("agentd")
 
 PINS = "mcp-pins.json"
 """The file of a tenant's approved tools, in its data folder."""
+TOKENS = "mcp-tokens"
+"""The folder of a tenant's logins to servers, in its data folder."""
 FIRST_TRY_S = 10.0
 """How long it is waited for all servers to have been tried; who takes longer is mounted when it is there."""
 _SECRET = re.compile(r"\{secret:([^}]*)\}")
@@ -56,13 +61,15 @@ def servers_of(
         tenants: object = fields.pop("tenants", [DEFAULT_TENANT])
         if not isinstance(tenants, list):
             raise SettingsError(f"setting mcp.servers.{name}.tenants is no list of tenants")
-        for field in ("headers", "environment"):
+        for field in ("headers", "environment", "oauth"):
             if isinstance(fields.get(field), dict):
                 fields[field] = _with_secrets(f"mcp.servers.{name}.{field}", fields[field], secret)
         try:
             one = msgspec.convert({**fields, "name": name}, McpServerSettings)
         except (msgspec.ValidationError, SkillError) as error:
             raise SettingsError(f"setting mcp.servers.{name}: {error}") from error
+        if one.oauth is not None and find_spec("mcp") is None:
+            raise SettingsError(f"setting mcp.servers.{name}.oauth needs pip install 'agent-skills[mcp]'")
         if tenant in tenants:
             found.append(one)
     return tuple(found)
@@ -83,35 +90,51 @@ def _with_secrets(where: str, values: Mapping[str, Any], secret: SecretSource) -
     }
 
 
+def token_file(server: McpServerSettings, data_path: Path) -> TokenFile:
+    """Where the login to a server is kept, in the data folder of the tenant that logged in."""
+    return TokenFile(server.name, data_path / TOKENS / f"{server.name}.json", server.url)
+
+
+def _logins(servers: tuple[McpServerSettings, ...], data_path: Path) -> dict[str, Authentication]:
+    wanting = [one for one in servers if one.oauth is not None]
+    if not wanting:
+        return {}
+    from agent_skills.mcp.client.kept_login import KeptLogin  # noqa: PLC0415 - the SDK, which takes a second
+
+    return {one.name: KeptLogin(one, token_file(one, data_path)) for one in wanting}
+
+
 @asynccontextmanager
 async def open_servers(
     servers: tuple[McpServerSettings, ...],
     registry: SkillRegistry,
-    pins_path: Path,
+    data_path: Path,
     *,
     levels: Levels | None,
     trust_first_use: bool = True,
+    pins_path: Path | None = None,
 ) -> AsyncGenerator[McpServers]:
     """Keep servers mounted in `registry` for as long as the block lasts.
 
-    A server that cannot be reached is tried again and again. A file of pins that cannot be read mounts nothing.
+    Approvals and logins lie in `data_path`; `pins_path` is another file of approvals. A server that cannot be reached is
+    tried again and again. A file of approvals that cannot be read mounts nothing.
     """
     opened = McpServers(settings=servers)
     if not servers:
         yield opened
         return
     try:
-        pins = Pins(pins_path, trust_first_use=trust_first_use)
+        pins = Pins(pins_path or data_path / PINS, trust_first_use=trust_first_use)
     except PinsUnreadableError as error:
         opened.problem = str(error)
         logger.error("no MCP server is mounted: %s", error)  # noqa: TRY400  # it says enough
         yield opened
         return
-    tried, over = asyncio.Event(), asyncio.Event()
+    tried, over, logins = asyncio.Event(), asyncio.Event(), _logins(servers, data_path)
 
     async def keep() -> None:
         try:
-            async with mounted(servers, registry, pins, levels=levels) as mounts:
+            async with mounted(servers, registry, pins, levels=levels, authentications=logins) as mounts:
                 opened.mounts = mounts
                 tried.set()
                 await over.wait()

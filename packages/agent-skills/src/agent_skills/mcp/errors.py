@@ -2,6 +2,7 @@
 
 McpError                     the root
 ├── McpUnavailableError      no connection, or it broke; the same may work later
+│   └── McpLoginError        the server wants a login that is not there, or is not valid any more
 ├── McpRefusedError          the other side answered with an error, or is to be: the code says which
 ├── McpProtocolError         the other side does not speak MCP, or no revision that we speak
 └── PinsUnreadableError      the file of approved tools cannot be read: nothing is mounted
@@ -24,6 +25,12 @@ class McpUnavailableError(McpError):
         super().__init__(f"MCP server {server!r}: {problem}")
         self.server = server
         self.problem = problem
+
+
+class McpLoginError(McpUnavailableError):
+    """A server wants OAuth, and what is kept for it does not do. A person has to act; nothing passes by itself."""
+
+    retryable = False
 
 
 class McpRefusedError(McpError):
