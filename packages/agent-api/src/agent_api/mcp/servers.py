@@ -150,9 +150,13 @@ async def open_servers(
         yield opened
     finally:
         over.set()
-        with anyio.CancelScope(shield=True):
-            if not opened.mounts:  # still trying: there is nothing to leave in order
-                task.cancel()
-            await asyncio.wait({task})
-            if not task.cancelled() and (fault := task.exception()) is not None:
-                logger.error("MCP servers ended by a fault", exc_info=fault)
+        if not opened.mounts:  # still trying: there is nothing to leave in order
+            task.cancel()
+        await _ended(task)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    with anyio.CancelScope(shield=True):
+        await asyncio.wait({task})
+    if not task.cancelled() and (fault := task.exception()) is not None:
+        logger.error("MCP servers ended by a fault", exc_info=fault)
