@@ -207,15 +207,18 @@ async def test_skill_folders_are_read_and_their_scripts_run_where_there_is_a_san
 @pytest.mark.parametrize(
     ("builtin", "says"),
     [
-        ({"shell": True}, r"builtin\.shell needs a sandbox, and there is none"),
-        ({"python": "sandbox"}, r"builtin\.python needs a sandbox"),
-        ({"folders": ("/nowhere/at/all",)}, r"builtin\.folders: /nowhere/at/all is no folder"),
-        ({"web_search": "searxng:"}, r"builtin\.web_search: searxng needs the url"),
-        ({"web_search": "searxng:http://a:99999"}, r"builtin\.web_search: .* is no address"),
-        ({"web_search": "bing"}, r"builtin\.web_search: Invalid enum value 'bing'"),
-        ({"fetch": {"host": ["a"]}}, r"builtin\.fetch: Object contains unknown field `host`"),
-        ({"fetch": {"networks": ["inside"]}}, r"builtin\.fetch: 'inside' does not appear to be"),
-        ({"http_api": {"shop": {}}}, r"builtin\.http_api\.shop: say by `document`"),
+        ({"shell": True}, r"'builtin\.shell': it needs a sandbox, and there is none"),
+        ({"python": "sandbox"}, r"'builtin\.python': it needs a sandbox"),
+        ({"folders": ("/nowhere/at/all",)}, r"'builtin\.folders': /nowhere/at/all is no folder"),
+        ({"web_search": "searxng:"}, r"'builtin\.web_search': searxng needs the url"),
+        ({"web_search": "searxng:http://a:99999"}, r"'builtin\.web_search': .* is no address"),
+        (
+            {"web_search": "bing"},
+            r"'builtin\.web_search\.engine': Invalid enum value 'bing'.*allowed are: 'brave'",
+        ),
+        ({"fetch": {"host": ["a"]}}, r"'builtin\.fetch\.host': there is no such setting; known are: hosts"),
+        ({"fetch": {"networks": ["inside"]}}, r"'builtin\.fetch': 'inside' does not appear to be"),
+        ({"http_api": {"shop": {}}}, r"'builtin\.http_api\.shop': say by `document`"),
         ({"http_api": {"shop": {"document": "/nowhere.json"}}}, r"/nowhere\.json cannot be read"),
     ],
 )
@@ -225,7 +228,7 @@ def test_what_cannot_be_is_a_wrong_setting(workspace, builtin, says):
 
 
 def test_a_document_that_is_none_is_a_wrong_setting(workspace, tmp_path):
-    (tmp_path / "shop.json").write_text("openapi: 3.1.0")
+    (tmp_path / "shop.json").write_text("openapi, they said")
     with pytest.raises(SettingsError, match="is no OpenAPI document in JSON"):
         made(workspace, http_api={"shop": {"document": str(tmp_path / "shop.json")}})
 
@@ -238,7 +241,7 @@ def test_fetching_without_its_library_is_a_wrong_setting(workspace):
 
 def test_snippets_without_their_library_are_a_wrong_setting(workspace, monkeypatch):
     monkeypatch.setattr(builtin_skills, "find_spec", lambda _name: None)
-    with pytest.raises(SettingsError, match=r"builtin\.python needs Monty"):
+    with pytest.raises(SettingsError, match=r"'builtin\.python': it needs Monty"):
         made(workspace, python="snippets")
 
 

@@ -52,4 +52,4 @@ async def test_the_doctor_says_so_too(tmp_path, monkeypatch):
     monkeypatch.setattr(builtin_skills, "find_spec", lambda _name: None)
     overrides = {"data_dir": str(tmp_path / "data"), "plugins": False, "code_mode": True, "workspace": "."}
     finding = {one.check: one async for one in examine(overrides)}["plugins"]
-    assert (finding.verdict, "code_mode needs Monty" in finding.detail) == (Verdict.WRONG, True)
+    assert (finding.verdict, "setting 'code_mode'" in finding.detail) == (Verdict.WRONG, True)

@@ -171,7 +171,7 @@ def test_bases_are_taken_to_another_place(manuals, tmp_path, monkeypatch, form):
 
 @pytest.mark.parametrize("at", ["bucket/knowledge", "http://bucket", "memory://", "s3:/bucket"])
 async def test_what_is_no_place_is_a_wrong_setting(manuals, tmp_path, at):
-    with pytest.raises(SettingsError, match=r"setting knowledge_at: .* is no place"):
+    with pytest.raises(SettingsError, match=r"setting 'knowledge_at': .* is no place"):
         KnowledgeBases(tmp_path, at=at)
     overrides = {"knowledge_at": at, "plugins": False}
     findings = {one.check: one async for one in examine(overrides)}

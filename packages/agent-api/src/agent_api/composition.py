@@ -9,7 +9,7 @@ import msgspec
 
 from agent_api.access.keys import DEFAULT_TENANT
 from agent_api.builtin_skills import programs_of, register_chosen, snippets_of
-from agent_api.errors import SettingsError
+from agent_api.errors import WrongSettingError
 from agent_api.grants import grants_of
 from agent_api.knowledge import KnowledgeBases
 from agent_api.mcp.servers import McpServers, open_servers, servers_of
@@ -146,7 +146,7 @@ def open_skills(
     """
     workspace = Path(settings.workspace or ".").expanduser().absolute()
     if not workspace.is_dir():
-        raise SettingsError(f"the workspace {workspace} is no folder; set another with --workspace")
+        raise WrongSettingError("workspace", f"{workspace} is no folder; set another with --workspace")
     registry = SkillRegistry(
         missing=levels.missing if levels else None, allow=settings.skills.allow, deny=settings.skills.deny
     )
@@ -226,8 +226,8 @@ def connect_model(
         AgentError: a setting is wrong.
     """
     if settings.base_url and not settings.base_url.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"base_url {settings.base_url!r} is no address: it begins with http:// or https://"
+        raise WrongSettingError(
+            "base_url", f"{settings.base_url!r} is no address: it begins with http:// or https://"
         )
     return connect(
         settings.model,
@@ -271,9 +271,8 @@ def open_telemetry() -> Observer:
     try:
         from agent_api.telemetry import telemetry_observer  # noqa: PLC0415  # an extra, and slow to import
     except ImportError as error:
-        raise SettingsError(
-            "the setting telemetry needs the extra: pip install 'agent-api[otel]', or set it to false"
-        ) from error
+        reason = "it needs the extra: pip install 'agent-api[otel]', or set it to false"
+        raise WrongSettingError("telemetry", reason) from error
     return telemetry_observer()
 
 

@@ -5,7 +5,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,15 +15,17 @@ from pathlib import Path
 import anyio.to_thread
 import msgspec
 
+from agent_api import settings_checks
 from agent_api.access.keys import KeyStore
 from agent_api.builtin_skills import gaps_of_builtins
 from agent_api.composition import connect_model, models_path, open_skills
 from agent_api.daemon import access_folder
+from agent_api.errors import WrongSettingError
 from agent_api.grants import gaps
 from agent_api.knowledge import KnowledgeBases
 from agent_api.mcp.servers import PINS, open_servers, servers_of
 from agent_api.mcp.views import ServerView, server_views
-from agent_api.settings import SECRETS, Settings, explain, load
+from agent_api.settings import SECRETS, Origin, Settings, explain, load, unknown_variables
 from agent_core.errors import AgentError
 from agent_core.policy import Rules
 from agent_core.policy import Verdict as Ruling
@@ -71,14 +73,15 @@ async def examine(overrides: Mapping[str, object] | None = None) -> AsyncGenerat
     Args:
         overrides: Settings of the command line, as `settings.load` takes them.
     """
+    origins: Sequence[Origin] = ()
     try:
         settings = load(overrides)
     except AgentError as error:
         yield _wrong("settings", str(error))
         settings = None
     if settings is not None:
-        yield _settings(overrides)
-        for check in (_data_folder(settings), _keys(settings)):
+        origins = explain(overrides)
+        for check in (*_settings(settings, origins), _data_folder(settings), _keys(settings)):
             yield check
         async for finding in _journals(settings):
             yield finding
@@ -91,8 +94,8 @@ async def examine(overrides: Mapping[str, object] | None = None) -> AsyncGenerat
         yield finding
     if settings is not None:
         yield _policy(settings.policy)
-        yield await _skills(settings, levels)
-        async for finding in _servers(settings, levels):
+        yield await _skills(settings, levels, origins)
+        async for finding in _servers(settings, levels, origins):
             yield finding
     yield _documents()
     yield _clock()
@@ -113,9 +116,13 @@ def _wrong(check: str, detail: str) -> Finding:
 # ── what was set ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _settings(overrides: Mapping[str, object] | None) -> Finding:
-    chosen = [f"{one.name} ({one.origin})" for one in explain(overrides) if one.origin != "default"]
-    return _well("settings", f"set: {', '.join(chosen)}" if chosen else "all are defaults")
+def _settings(settings: Settings, origins: Sequence[Origin]) -> Iterator[Finding]:
+    chosen = [f"{one.name} ({one.origin})" for one in origins if one.origin != "default"]
+    yield _well("settings", f"set: {', '.join(chosen)}" if chosen else "all are defaults")
+    for name in unknown_variables():
+        yield _warning("settings", f"the variable {name} is no setting, and is not looked at")
+    for wrong in settings_checks.wrong(settings, origins):
+        yield _wrong("settings", str(wrong))
 
 
 def _secrets(overrides: Mapping[str, object] | None, *, readable: bool) -> Finding:
@@ -263,9 +270,11 @@ def _policy(rules: Rules) -> Finding:
     return _well("policy", f"set: {', '.join(own)}" if own else "the usual rules")
 
 
-async def _skills(settings: Settings, levels: Levels) -> Finding:
+async def _skills(settings: Settings, levels: Levels, origins: Sequence[Origin]) -> Finding:
     try:
         skills = await anyio.to_thread.run_sync(open_skills, settings, levels)
+    except WrongSettingError as error:
+        return _wrong("plugins", str(settings_checks.located(error, origins)))
     except AgentError as error:
         return _wrong("plugins", str(error))
     async with aclosing(skills):
@@ -283,12 +292,12 @@ async def _skills(settings: Settings, levels: Levels) -> Finding:
         return _well("plugins", f"{count} skills, {plugins}{out}")
 
 
-async def _servers(settings: Settings, levels: Levels) -> AsyncGenerator[Finding]:
+async def _servers(settings: Settings, levels: Levels, origins: Sequence[Origin]) -> AsyncGenerator[Finding]:
     """Each MCP server is spoken to; what is approved stays as it is."""
     try:
         servers = servers_of(settings.mcp)
-    except AgentError as error:
-        yield _wrong("mcp", str(error))
+    except WrongSettingError as error:
+        yield _wrong("mcp", str(settings_checks.located(error, origins)))
         return
     with tempfile.TemporaryDirectory(prefix="agent-doctor-") as folder:
         pins = Path(folder) / PINS

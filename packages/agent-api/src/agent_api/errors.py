@@ -3,6 +3,7 @@
 AgentError
 └── ApiError
     ├── SettingsError           a setting is missing, unknown or of the wrong kind
+    │   └── WrongSettingError   one setting, by its name
     ├── NotFoundError           what was named does not exist
     │   └── ModelNotFoundError  no model of that name can be asked
     ├── InvalidRequestError     a request to the OpenAI-compatible API asks for what cannot be
@@ -29,6 +30,17 @@ class ApiError(AgentError):
 
 class SettingsError(ApiError):
     """A setting is missing, unknown or of the wrong kind."""
+
+
+class WrongSettingError(SettingsError):
+    """One setting is wrong; `key` is its dotted name."""
+
+    def __init__(self, key: str, reason: str, *, origin: str = "") -> None:
+        """`origin` is the file, or what else it was set by; empty: not known yet."""
+        super().__init__(f"setting {key!r}{f' (from {origin})' if origin else ''}: {reason}")
+        self.key = key
+        self.reason = reason
+        self.origin = origin
 
 
 class NotFoundError(ApiError):

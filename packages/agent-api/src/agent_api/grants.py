@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from agent_api.errors import SettingsError
+from agent_api.errors import WrongSettingError
 from agent_api.settings import PluginSettings
+from agent_api.wrong_settings import wrong_value
 from agent_skills import Levels
 from agent_skills.needs import Level
 from agent_skills.policy import Budget, Grant, Grants
@@ -31,7 +32,7 @@ def grants_of(settings: PluginSettings, installed: Collection[str]) -> Grants:
     try:
         per_run = msgspec.convert(settings.per_run, Budget)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"setting plugins.per_run: {error}") from error
+        raise wrong_value("plugins.per_run", settings.per_run, Budget, error) from error
     return Grants(plugins={**named, **others}, per_run=per_run)
 
 
@@ -41,16 +42,17 @@ def _grant(name: str, given: Mapping[str, Any], least: Level) -> Grant:
     try:
         grant = msgspec.convert({**given, "level": level}, Grant)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"setting {where}: {error}") from error
+        raise wrong_value(where, given, Grant, error) from error
     for path in (*grant.read, *grant.write):
         if not Path(path).is_absolute():
-            raise SettingsError(f"setting {where}: {path!r} is no absolute path")
+            field = "read" if path in grant.read else "write"
+            raise WrongSettingError(f"{where}.{field}", f"{path!r} is no absolute path")
     return grant
 
 
 def _level(where: str, name: object) -> Level:
     if not isinstance(name, str) or name not in LEVELS:
-        raise SettingsError(f"setting {where}: there is no level {name!r}; there are: {', '.join(LEVELS)}")
+        raise WrongSettingError(where, f"there is no level {name!r}; there are: {', '.join(LEVELS)}")
     return LEVELS[name]
 
 

@@ -15,7 +15,7 @@ import anyio.to_thread
 import msgspec
 
 from agent_api.access.keys import DEFAULT_TENANT
-from agent_api.errors import NotFoundError, SettingsError
+from agent_api.errors import NotFoundError, WrongSettingError
 from agent_core.errors import ConfigurationError
 from agent_core.knowledge import Filters, Passage
 from agent_memory import BUILT_IN, Domain
@@ -60,7 +60,7 @@ class KnowledgeBases:
         Raises:
             SettingsError: nothing can lie at `at`.
         """
-        self._at = _place(at)
+        self._at = checked_place(at)
         self._owner = tenant if at else _OWNER
         self.folder = data_path / "knowledge"
         self._kinds = self.folder / "kinds"
@@ -312,12 +312,16 @@ class KnowledgeBases:
         )
 
 
-def _place(at: str) -> str:
+def checked_place(at: str) -> str:
+    """Where tables may lie.
+
+    Raises:
+        WrongSettingError: nothing can lie there.
+    """
     if not at or at.startswith(_STORAGES) or Path(at).is_absolute():
         return at
-    raise SettingsError(
-        f"setting knowledge_at: {at!r} is no place; it begins with {', '.join(_STORAGES)} or is an absolute path"
-    )
+    reason = f"{at!r} is no place; it begins with {', '.join(_STORAGES)} or is an absolute path"
+    raise WrongSettingError("knowledge_at", reason)
 
 
 def _is_like(domain: Domain, model: Domain) -> bool:

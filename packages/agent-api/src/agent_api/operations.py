@@ -15,7 +15,7 @@ from agent_api.access.keys import KeyStore
 from agent_api.access.spending import SpendingBook
 from agent_api.access.standing import standing
 from agent_api.background import kept_going
-from agent_api.errors import SettingsError
+from agent_api.errors import WrongSettingError
 from agent_api.records import open_records
 from agent_api.schedules.firing import Clockwork
 from agent_api.schedules.schedules import Schedules
@@ -154,15 +154,23 @@ def targets_of(settings: Settings) -> Targets:
         SettingsError: a network or a port is none.
     """
     try:
-        ports = tuple(int(one) for one in _listed(settings.webhook_ports))
+        ports = tuple(_port(one) for one in _listed(settings.webhook_ports))
     except ValueError as error:
-        raise SettingsError(f"setting 'webhook_ports': {settings.webhook_ports!r} are no ports") from error
+        reason = f"{settings.webhook_ports!r} are no ports: numbers from 1 to 65535, with commas between"
+        raise WrongSettingError("webhook_ports", reason) from error
     targets = Targets(networks=tuple(_listed(settings.webhook_networks)), ports=ports)
     try:
         targets.web()
     except ValueError as error:
-        raise SettingsError(f"setting 'webhook_networks': {error}") from error
+        raise WrongSettingError("webhook_networks", str(error)) from error
     return targets
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65_536:
+        raise ValueError(text)
+    return port
 
 
 def _listed(text: str) -> Sequence[str]:

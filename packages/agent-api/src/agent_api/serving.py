@@ -4,9 +4,8 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 
 import anyio
@@ -17,7 +16,8 @@ from agent_api.app import create_app
 from agent_api.composition import load_model, open_machine
 from agent_api.daemon import Daemon, open_daemon
 from agent_api.errors import OpenBindError, SettingsError
-from agent_api.settings import Settings
+from agent_api.settings import Origin, Settings
+from agent_api.settings_checks import check, is_loopback
 from agent_api.systemd import notify
 from agent_core.errors import ModelError
 
@@ -43,28 +43,32 @@ class _Server(uvicorn.Server):
         self._on_started()
 
 
-async def serve(settings: Settings, *, on_listening: Callable[[str, str], None]) -> None:
+async def serve(
+    settings: Settings, *, on_listening: Callable[[str, str], None], origins: Sequence[Origin] = ()
+) -> None:
     """Run the daemon until SIGTERM or SIGINT.
 
-    `on_listening` is told the address, and the admin key if this start made the first one.
+    `on_listening` is told the address, and the admin key if this start made the first one; `origins` says where settings are set.
     Runs that are under way stay in the journal as they are; the next start resumes them.
 
     Raises:
         OpenBindError: the address is not loopback.
-        SettingsError: the address cannot be listened on.
+        SettingsError: a setting is wrong, or the address cannot be listened on.
     """
-    with _listening(settings) as (listener, address):
-        async with open_machine(settings) as machine, anyio.create_task_group() as tasks:
-            trouble = ""
-            try:
-                await load_model(machine)
-            except ModelError as error:
-                trouble = str(error)
-                logger.warning("the model is not ready: %s", error)
-            async with open_daemon(machine) as daemon:
-                daemon.tenants.model_trouble = trouble
-                await _serve(daemon, listener, lambda: on_listening(address, daemon.first_key), tasks)
-            tasks.cancel_scope.cancel()
+    async with open_machine(settings) as machine:
+        await check(settings, machine.levels, origins)
+        with _listening(settings) as (listener, address):
+            async with anyio.create_task_group() as tasks:
+                trouble = ""
+                try:
+                    await load_model(machine)
+                except ModelError as error:
+                    trouble = str(error)
+                    logger.warning("the model is not ready: %s", error)
+                async with open_daemon(machine) as daemon:
+                    daemon.tenants.model_trouble = trouble
+                    await _serve(daemon, listener, lambda: on_listening(address, daemon.first_key), tasks)
+                tasks.cancel_scope.cancel()
 
 
 def spare_the_collector() -> None:
@@ -110,7 +114,7 @@ def _listening(settings: Settings) -> Generator[tuple[socket.socket, str]]:
         with _unix_socket(Path(settings.uds)) as listener:
             yield listener, f"unix:{settings.uds}"
         return
-    if not _is_loopback(settings.host):
+    if not is_loopback(settings.host):
         raise OpenBindError(settings.host)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -138,12 +142,3 @@ def _unix_socket(path: Path) -> Generator[socket.socket]:
         listener.listen()
         yield listener
         path.unlink(missing_ok=True)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

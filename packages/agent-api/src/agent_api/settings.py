@@ -6,19 +6,23 @@ Order: command line > systemd credential (secrets) > environment (`AGENT_*`) > `
 import os
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from dotenv import dotenv_values
 
-from agent_api.errors import SettingsError
+from agent_api.errors import SettingsError, WrongSettingError
+from agent_api.wrong_settings import wrong_value
 from agent_core.policy import Rules
 
 DEFAULT_MODEL = "local:smollm2-135m"
 DEFAULT_INSTRUCTIONS = "You are a helpful assistant. Answer briefly and truthfully."
 SECRETS = frozenset({"api_key"})
 HIDDEN = "********"
+_OTHER_VARIABLES = frozenset({"AGENT_CONFIG", "AGENT_TRACEBACK", "AGENT_VLLM_PYTHON"})
+_PREFIXES = ("AGENT_SECRET_",)
 
 
 class McpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,7 +77,7 @@ class BuiltinSkillSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     folders: tuple[str, ...] = ()
     """Folders of folders with a `SKILL.md`. Their scripts are run where there is a sandbox."""
     http_api: dict[str, dict[str, Any]] = {}
-    """By name: `document`, a file with an OpenAPI document in JSON, and the fields of `HttpApiSettings` of agent-skills."""
+    """By name: `document`, a file with an OpenAPI document in JSON or YAML, and the fields of `HttpApiSettings` of agent-skills."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,14 +95,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: str = ""
     """Where journals and weights are kept. Empty: `$STATE_DIRECTORY`, else the XDG data folder."""
     host: str = "127.0.0.1"
-    port: int = 8420
+    port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 8420
     uds: str = ""
     """A unix socket to listen on instead of an address."""
     public_url: str = ""
     """Where others reach the daemon, for the agent card. Empty: where they asked for the card."""
     public_card: bool = False
     """Whether anybody may read the agent card, as other agents do that look for one; else it takes a key."""
-    max_runs: int = 32
+    max_runs: Annotated[int, msgspec.Meta(ge=1)] = 32
     """How many runs the daemon drives at once; more are refused with 503 and Retry-After."""
     ask_person: bool = False
     """Whether the model may ask people, and a run waits for the reply. Small models ask for no reason."""
@@ -119,8 +123,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Networks that webhooks may reach although they are not public, such as `10.1.0.0/16, 127.0.0.0/8`."""
     webhook_ports: str = "80, 443, 8080, 8443"
     """The only ports that webhooks reach."""
-    log_level: str = "info"
-    """The least that the daemon logs: debug, info, warning or error."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that the daemon logs."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, else a JSON object a line."""
     telemetry: bool = False
@@ -217,7 +221,7 @@ def _convert(origins: list[Origin]) -> Settings:
         try:
             msgspec.convert(one.value, field.type, strict=False)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"setting {one.name!r} (from {one.origin}): {error}") from error
+            raise wrong_value(one.name, one.value, field.type, error, origin=one.origin) from error
     return msgspec.convert({one.name: one.value for one in origins}, Settings, strict=False)
 
 
@@ -236,15 +240,35 @@ def _credentials() -> dict[str, object]:
 
 
 def _toml(folder: Path) -> tuple[str, dict[str, object]]:
-    path = Path(os.environ.get("AGENT_CONFIG") or folder / "agent.toml")
+    named = os.environ.get("AGENT_CONFIG", "")
+    path = Path(named or folder / "agent.toml")
     if not path.is_file():
+        if named:
+            raise SettingsError(f"AGENT_CONFIG names {path}, which is no file")
         return (str(path), {})
     try:
         values = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     known = {field.name for field in msgspec.structs.fields(Settings)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise SettingsError(f"{path}: unknown setting {unknown[0]!r}; known are: {', '.join(sorted(known))}")
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f"is {near[0]!r} meant? Known are" if near else "known are"
+        raise WrongSettingError(
+            unknown[0], f"there is no such setting; {hint}: {', '.join(sorted(known))}", origin=str(path)
+        )
     return (str(path), values)
+
+
+def unknown_variables() -> list[str]:
+    """Variables of the environment and of `.env` that look like settings and are none."""
+    known = {f"AGENT_{field.name.upper()}" for field in msgspec.structs.fields(Settings)} | _OTHER_VARIABLES
+    given = {*os.environ, *dotenv_values(Path.cwd() / ".env")}
+    return sorted(
+        name
+        for name in given
+        if name.startswith("AGENT_") and name not in known and not name.startswith(_PREFIXES)
+    )

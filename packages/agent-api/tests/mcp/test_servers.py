@@ -32,11 +32,11 @@ def desk(tmp_path):
     ("settings", "says"),
     [
         (only(), "needs a command or a URL"),
-        (only(command="x"), r"mcp\.servers\.desk: Expected `array`"),
+        (only(command="x"), r"'mcp\.servers\.desk\.command': Expected `array`.*it is 'x'"),
         (only(url="ftp://x"), "must begin with https"),
-        (only(url="https://x", typo=1), "unknown field `typo`"),
+        (only(url="https://x", typo=1), r"'mcp\.servers\.desk\.typo': there is no such setting"),
         (only("Desk", url="https://x"), "cannot be called 'Desk'"),
-        (only(url="https://x", tenants="default"), "tenants is no list"),
+        (only(url="https://x", tenants="default"), r"'mcp\.servers\.desk\.tenants': this is no list"),
         (only(url="https://x", headers={"Authorization": "Bearer {secret:none}"}), "no secret 'none'"),
     ],
 )
@@ -77,7 +77,7 @@ def test_the_settings_are_tables_of_the_file(tmp_path, monkeypatch):
     (one,) = [one for one in explain() if one.name == "mcp"]
     assert shown(one)["servers"]["desk"]["environment"] == {"K": HIDDEN}
     (tmp_path / "agent.toml").write_text("[mcp]\nserver = {}\n")
-    with pytest.raises(SettingsError, match="'mcp'"):
+    with pytest.raises(SettingsError, match=r"'mcp\.server'.*known are: servers"):
         load()
 
 

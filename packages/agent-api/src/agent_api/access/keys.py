@@ -102,9 +102,14 @@ class KeyStore:
         Raises:
             SettingsError: it cannot be opened.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder / "keys.db"
-        self._pepper = _pepper(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._pepper = _pepper(folder)
+        except OSError as error:
+            raise SettingsError(
+                f"the folder {folder} cannot be made or written: {error.strerror}; set another as data_dir"
+            ) from error
         self._connection = open_private(self._path, _SCHEMA, what="the keys")
         with self._changing() as db:
             _add_rotated_to(db)

@@ -27,23 +27,22 @@ def serve(
 
     from agent_api.logs import set_up_logs
     from agent_api.serving import serve as serve_forever
-    from agent_api.settings import load
+    from agent_api.settings import explain, load
 
-    settings = load(
-        {
-            "host": host,
-            "port": port,
-            "uds": uds,
-            "model": model,
-            "base_url": base_url,
-            "workspace": workspace,
-            "data_dir": data_dir,
-        }
-    )
+    overrides = {
+        "host": host,
+        "port": port,
+        "uds": uds,
+        "model": model,
+        "base_url": base_url,
+        "workspace": workspace,
+        "data_dir": data_dir,
+    }
+    settings = load(overrides)
     set_up_logs(level=settings.log_level, form=settings.log_format, secrets=(settings.api_key,))
 
     async def until_stopped() -> None:
-        await serve_forever(settings, on_listening=_tell)
+        await serve_forever(settings, on_listening=_tell, origins=explain(overrides))
 
     anyio.run(until_stopped, backend_options={"use_uvloop": True})
 

@@ -13,8 +13,9 @@ import anyio
 import msgspec
 
 from agent_api.access.keys import DEFAULT_TENANT
-from agent_api.errors import SettingsError
+from agent_api.errors import WrongSettingError
 from agent_api.settings import McpSettings
+from agent_api.wrong_settings import wrong_value
 from agent_skills import Levels, SkillRegistry
 from agent_skills.errors import SkillError
 from agent_skills.mcp.client.http import Authentication
@@ -60,16 +61,18 @@ def servers_of(
         fields = dict(given)
         tenants: object = fields.pop("tenants", [DEFAULT_TENANT])
         if not isinstance(tenants, list):
-            raise SettingsError(f"setting mcp.servers.{name}.tenants is no list of tenants")
+            raise WrongSettingError(f"mcp.servers.{name}.tenants", "this is no list of tenants")
         for field in ("headers", "environment", "oauth"):
             if isinstance(fields.get(field), dict):
                 fields[field] = _with_secrets(f"mcp.servers.{name}.{field}", fields[field], secret)
         try:
             one = msgspec.convert({**fields, "name": name}, McpServerSettings)
-        except (msgspec.ValidationError, SkillError) as error:
-            raise SettingsError(f"setting mcp.servers.{name}: {error}") from error
+        except msgspec.ValidationError as error:
+            raise wrong_value(f"mcp.servers.{name}", given, McpServerSettings, error) from error
+        except SkillError as error:
+            raise WrongSettingError(f"mcp.servers.{name}", str(error)) from error
         if one.oauth is not None and find_spec("mcp") is None:
-            raise SettingsError(f"setting mcp.servers.{name}.oauth needs pip install 'agent-skills[mcp]'")
+            raise WrongSettingError(f"mcp.servers.{name}.oauth", "it needs pip install 'agent-skills[mcp]'")
         if tenant in tenants:
             found.append(one)
     return tuple(found)
@@ -79,9 +82,10 @@ def _with_secrets(where: str, values: Mapping[str, Any], secret: SecretSource) -
     def value_of(match: re.Match[str]) -> str:
         value = secret(match[1])
         if value is None:
-            raise SettingsError(
-                f"setting {where}: there is no secret {match[1]!r}; give it as the systemd credential "
-                f"agent_secret_{match[1]} or as AGENT_SECRET_{match[1].upper()}"
+            raise WrongSettingError(
+                where,
+                f"there is no secret {match[1]!r}; give it as the systemd credential "
+                f"agent_secret_{match[1]} or as AGENT_SECRET_{match[1].upper()}",
             )
         return value
 
