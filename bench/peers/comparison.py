@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from peers.environments import OURS, PEERS, Environments, NotMeasuredError
+from peers.environments import EQUIPPED, OURS, PEERS, Environments, NotMeasuredError
 
 MEASUREMENTS: Sequence[Sequence[str]] = (
     ("run",),
@@ -17,6 +17,8 @@ MEASUREMENTS: Sequence[Sequence[str]] = (
     ("many", "1000"),
     ("import",),
 )
+EQUIPPED_RUN = "equipped_run_us"
+"""A run of the peers that have a history, a policy and an observer of their own; `run_us` is that of the bare ones."""
 AFFORDABLE_CPU_S = 2.0
 """A peer that spends less on 1,000 runs at once is measured with 10,000; of others ten times their value is shown."""
 
@@ -45,7 +47,11 @@ class Comparison:
         for name, samples in self.theirs[figure.replace("many_10000", "many_1000")].items():
             if name not in found:
                 found[f"{name} (10 times 1,000 runs)"] = round(10 * min(samples), 3)
-        return {**found, **{name: f"not measured: {reason}" for name, reason in self.missing.items()}}
+        for name, reason in self.missing.items():
+            peer = name.removesuffix(EQUIPPED)
+            if peer not in found and (figure == EQUIPPED_RUN or peer == name):
+                found[peer] = f"not measured: {reason}"
+        return found
 
     def best_ratio(self, figure: str) -> tuple[float, dict[str, object]]:
         """The smallest of the peers' values divided by ours, and each one's."""
@@ -57,9 +63,11 @@ class Comparison:
 
     def add(self, name: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
         """One process of each."""
+        peer = name.removesuffix(EQUIPPED)
         for figure, value in theirs.items():
-            self.theirs[figure][name].append(value)
-            self.ours[figure][name].append(ours[figure])
+            shown = figure if peer == name else EQUIPPED_RUN
+            self.theirs[shown][peer].append(value)
+            self.ours[shown][peer].append(ours[figure])
 
 
 def compare() -> Comparison:
@@ -80,6 +88,8 @@ def compare() -> Comparison:
         for what in MEASUREMENTS:
             for name in PEERS:
                 beside(name, what)
+                if what == ("run",):
+                    beside(f"{name}{EQUIPPED}", what)
         for name, samples in list(found.theirs["many_1000_cpu_s"].items()):
             if min(samples) <= AFFORDABLE_CPU_S:
                 beside(name, ("many", "10000"))

@@ -40,6 +40,8 @@ PEERS = {
     "OpenAI Agents": Peer("openai_agents", "openai-agents==0.24.0"),
     "pydantic-ai": Peer("pydantic_ai", "pydantic-ai-slim==2.68.0"),
 }
+EQUIPPED = ", equipped"
+"""Behind a peer's name: the same agent with a history, a policy and an observer, each of the peer's own kind."""
 QUIET = {
     "AGNO_TELEMETRY": "false",
     "ENABLE_INSTRUMENTATION": "false",
@@ -114,13 +116,15 @@ class Environments:
         Raises:
             NotMeasuredError: it failed or took too long. Asked again, the same peer is not tried again.
         """
-        if name in self.missing:
-            raise NotMeasuredError(self.missing[name])
+        installed = name.removesuffix(EQUIPPED)
+        for known in (installed, name):
+            if known in self.missing:
+                raise NotMeasuredError(self.missing[known])
         try:
             if name == OURS:
                 output = self._run([sys.executable, "-P", str(MEASURE), "ours", name, *what], self._ours)
             else:
-                peer = PEERS[name]
+                peer = PEERS[installed]
                 command = [*self._uv(peer, "--offline"), "-P", str(MEASURE), peer.file, name, *what]
                 output = self._run(command, self._theirs)
         except NotMeasuredError as error:

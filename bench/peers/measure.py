@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from pathlib import Path
 
 PROMPT = "Count."
@@ -50,6 +50,28 @@ class Script:
             await self._all_here.wait()
             return {"a": 0, "b": 1}
         return {"a": int(last), "b": 1} if int(last) < self.calls else None
+
+
+class Watch:
+    """What an agent with its own history, policy and observer calls; a run that did without one fails."""
+
+    def __init__(self) -> None:
+        self._asked = self._seen = 0
+
+    def allows(self, tool: str) -> bool:
+        """The policy: whether a tool may be called."""
+        self._asked += 1
+        return tool == "add"
+
+    def see(self, *_: object) -> None:
+        """The observer: something happened."""
+        self._seen += 1
+
+    def check(self, history: Sized) -> None:
+        """After a run: it asked, told and kept at least question, call, result and answer."""
+        if not self._asked or self._seen < 2 or len(history) < 4:
+            raise SystemExit(f"asked {self._asked} times, told {self._seen} times, {len(history)} kept")
+        self._asked = self._seen = 0
 
 
 async def add(a: int, b: int) -> int:
