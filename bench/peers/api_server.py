@@ -26,7 +26,7 @@ from agent_api.access.scopes import Scope
 from agent_api.app import create_app
 from agent_api.composition import Machine, connect_model
 from agent_api.daemon import open_daemon
-from agent_api.serving import spare_the_collector
+from agent_api.serving import server_config, spare_the_collector
 from agent_api.settings import Settings
 from agent_api.supervisor import Supervisor
 from agent_core.chat import Completion, ModelProfile, TextDelta
@@ -114,11 +114,10 @@ def bare() -> Litestar:
     return Litestar([bare_ping, stream], openapi_config=None, logging_config=None)
 
 
-async def serve(app: object, key: str) -> None:
+async def serve(config: uvicorn.Config, key: str) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=2_000)
     address = f"127.0.0.1:{listener.getsockname()[1]}"
     print(json.dumps({"pid": os.getpid(), "address": address, "key": key}), flush=True)
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
@@ -139,12 +138,12 @@ async def serve_daemon(folder: str, base_url: str = "") -> None:
         gate = create_app(daemon)
         gate._app.register(ping)  # noqa: SLF001  # what a route costs that does nothing itself
         spare_the_collector()
-        await serve(gate, daemon.first_key)
+        await serve(server_config(gate), daemon.first_key)
 
 
 async def main() -> None:
     if sys.argv[1] == "bare":
-        await serve(bare(), "")
+        await serve(uvicorn.Config(bare(), log_config=None, access_log=False, server_header=False), "")
         return
     with tempfile.TemporaryDirectory() as folder:
         await serve_daemon(folder, "" if sys.argv[1] == "daemon" else sys.argv[1])

@@ -7,19 +7,25 @@ import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import uvicorn
 from anyio.abc import TaskGroup
 
+from agent_api.access.asgi import Application
 from agent_api.app import create_app
 from agent_api.composition import load_model, open_machine
 from agent_api.daemon import Daemon, open_daemon
 from agent_api.errors import OpenBindError, SettingsError
+from agent_api.replying import ReplyProtocol
 from agent_api.settings import Origin, Settings
 from agent_api.settings_checks import check, is_loopback
 from agent_api.systemd import notify
 from agent_core.errors import ModelError
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIApplication
 
 logger = logging.getLogger("agentd")
 
@@ -78,16 +84,22 @@ def spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def _serve(
-    daemon: Daemon, listener: socket.socket, on_started: Callable[[], None], tasks: TaskGroup
-) -> None:
-    config = uvicorn.Config(
-        create_app(daemon),
+def server_config(app: Application) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        cast("ASGIApplication", app),
+        http=ReplyProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+async def _serve(
+    daemon: Daemon, listener: socket.socket, on_started: Callable[[], None], tasks: TaskGroup
+) -> None:
+    config = server_config(create_app(daemon))
 
     def started() -> None:
         notify("READY=1\nSTATUS=listening")

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from agent_api.broadcast import LINES, PING_S, SSE, TICK_S, Broadcast, Happened, Shape
+from agent_api.pieces import Last
 from agent_core.errors import RunNotFoundError
 from agent_core.ports import Journal
 from agent_core.state import RunState
@@ -32,6 +33,11 @@ class EventStream:
         self._history = self._from_journal()
         self._first: Sequence[bytes] = ()
         self._quiet_ticks = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what was given last ends the run, so that nothing comes behind it."""
+        return self._state.is_over
 
     async def begin(self) -> None:
         """Read what the journal has at first.
@@ -122,7 +128,8 @@ async def event_stream(
 async def _joined(stream: EventStream) -> AsyncIterator[bytes]:
     async for piece in stream.pieces():
         if piece:
-            yield piece[0] if len(piece) == 1 else b"".join(piece)
+            written = piece[0] if len(piece) == 1 else b"".join(piece)
+            yield Last(written) if stream.is_over else written
 
 
 async def event_lines(

@@ -7,7 +7,7 @@ It is the outermost layer, so nothing of the application runs for somebody witho
 import logging
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 import msgspec
 import structlog
@@ -137,7 +137,9 @@ class Gate:
         """Sends with the request's id, and notes what came of it."""
         began = time.perf_counter()
 
-        async def sender(message: Message) -> None:
+        def sender(
+            message: Message,
+        ) -> Awaitable[None]:  # no coroutine of its own: it is called for each piece
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if status in {401, 403, 429} or scope.get("method") not in _QUIET:
@@ -149,7 +151,7 @@ class Gate:
                 message["headers"] = [*message.get("headers", ()), *own]
             elif message["type"] == "websocket.accept":
                 self._note(scope, key, request_id, 101)
-            await send(message)
+            return send(message)
 
         return sender
 

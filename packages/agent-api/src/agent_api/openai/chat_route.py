@@ -16,6 +16,7 @@ from agent_api.openai.direct import with_instructions
 from agent_api.openai.held import asked_directly
 from agent_api.openai.run_talk import talk_of
 from agent_api.openai.talk import Talk, begun, heard
+from agent_api.pieces import Pieces
 from agent_core.chat import JsonSchema
 
 PATH = "/v1/chat/completions"
@@ -43,7 +44,7 @@ async def chat(
     usage = bool(data.stream_options and data.stream_options.include_usage)
     talk = talk if run_id else await begun(talk)
     body = frames(of, talk, include_usage=usage, path=PATH)
-    return Stream(body, media_type="text/event-stream", headers={**STREAM_HEADERS, **headers})
+    return Pieces(body, media_type="text/event-stream", headers={**STREAM_HEADERS, **headers})
 
 
 async def _asked(caller: Caller, data: ChatRequest) -> tuple[Talk, str]:

@@ -11,6 +11,7 @@ from litestar.params import FromPath, HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from agent_api.access.scopes import Scope
+from agent_api.pieces import Pieces
 from agent_api.streaming import event_lines, event_stream
 from agent_api.supervisor import Supervisor
 from agent_core.errors import RunNotFoundError
@@ -39,7 +40,7 @@ async def events(
     behind = after if last_event_id is None else last_event_id
     frames = await event_stream(supervisor.agent.journal, supervisor.broadcast, run_id, after=behind)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Stream(frames, media_type="text/event-stream", headers=headers)
+    return Pieces(frames, media_type="text/event-stream", headers=headers)
 
 
 @websocket("/api/v1/runs/{run_id:str}/socket", opt={"scope": Scope.RUNS_READ})
