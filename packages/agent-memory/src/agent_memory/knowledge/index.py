@@ -1,11 +1,13 @@
 """One table of LanceDB: written in batches, searched by word and by vector, kept in order. The only importer of lancedb.
 
 What was measured of LanceDB 0.40 decides here: positions in full text made `optimize` crash (lance#7653), so there are
-none; IVF_PQ without refining finds a quarter to a half of what is nearest, so it is refined; an index is never the
-default one, whose training takes minutes. Knows rows and predicates; nothing of files, models or fusion.
+none; what codes say is near is compared exactly; the vectors' index is never the default one, whose training takes
+minutes; no search reads a column, which takes as long as many a search. Knows rows and predicates; nothing of files,
+models or fusion.
 """
 
 import contextlib
+import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.filters import column, quoted
-from agent_memory.knowledge.found import Found, as_found, by_key
+from agent_memory.knowledge.found import Hits, as_hits, by_place
 from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, Shown, schema
 from agent_memory.knowledge.storage import storage
 
@@ -25,13 +27,22 @@ Grain: TypeAlias = Literal["window", "text", "lead"]
 EXACT_BELOW = 100_000
 """Fewer vectors are compared in memory."""
 GRAPH_BELOW = 400_000
-"""Fewer are in one graph (HNSW_SQ); more in partitions (IVF_PQ), whose build takes less memory."""
+"""Fewer are in one graph (HNSW_SQ); more in partitions (IVF_RQ), whose build takes less memory."""
 _TRAINING = {"sample_rate": 64, "max_iterations": 15}
 """The defaults take four times as long and find no more (1,000,000 x 256)."""
 _ROWS_A_PARTITION = 4_096
-_COMPARED = 200
-"""So many of what the codes of IVF_PQ say is near are compared exactly. With a code for every eight dimensions recall@10
-of 1,000,000 x 256 is .98 then; with the default of sixteen it takes 300 for .95."""
+"""LanceDB's upkeep brings partitions of fewer than 2,048 rows together, so smaller ones would not last."""
+_BITS = 3
+"""Of a code a dimension (RaBitQ). With 3, comparing as many exactly as are asked for finds what comparing all finds in
+the same partitions (1,000,000 x 256: .986); with 1, twice as many find .964. Codes of IVF_PQ took twice the time."""
+_WIDTHS = 8
+"""RaBitQ codes vectors whose dimensions are a multiple of this."""
+_LOOKED_INTO = 1 / 5
+"""The share of the partitions that is searched. Recall@10 of 1,000,000 x 256 is .98 then."""
+_PASSING = 1 / 8
+"""Of rows that a filter lets pass: with fewer, the nearest lie farther apart and more partitions are searched."""
+_FEW = 2_000
+"""So few rows that pass are compared one by one, without the index."""
 _GRAINS: tuple[Grain, ...] = ("window", "lead")
 _FRESH = timedelta(seconds=1)
 """What another process wrote is seen after so long; what this one wrote, at once."""
@@ -92,48 +103,37 @@ class LanceTable:
         with storage(self._where):
             return int(await self._table.count_rows(where or None))
 
-    async def full_text(self, grain: Grain, query: str, where: str, count: int) -> Found:
+    async def full_text(self, grain: Grain, query: str, where: str, count: int) -> Hits:
         """The rows whose `grain` holds words of `query`, by BM25."""
         with storage(self._where):
             match: Any = _library().query.MatchQuery
-            search = self._table.query().nearest_to_text(match(query, grain))
-            return as_found(
-                await _narrowed(search, where)
-                .with_row_id()
-                .select(["key", "_score"])
-                .limit(count)
-                .to_arrow(),
-                "_score",
-            )
+            search = _narrowed(self._table.query().nearest_to_text(match(query, grain)), where)
+            found = await search.select(["_rowid", "_score"]).limit(count).to_arrow()
+        return as_hits(found, "_score")
 
-    async def nearest(self, vector: NDArray[np.float32], where: str, count: int, rows: int) -> Found:
-        """The rows of the largest cosine, by the index; `rows`: how many the table has."""
+    async def nearest(
+        self, vector: NDArray[np.float32], where: str, count: int, rows: int, passing: int
+    ) -> Hits:
+        """The rows of the largest cosine, by the index; `rows`: how many there are, `passing`: that `where` lets pass."""
         with storage(self._where):
             search = self._table.query().nearest_to(vector).distance_type("cosine")
-            if rows >= GRAPH_BELOW:
-                partitions = max(1, rows // _ROWS_A_PARTITION)
-                search = search.nprobes(max(20, partitions // 5)).refine_factor(-(-_COMPARED // count))
+            if passing <= _FEW:
+                search = search.bypass_vector_index()
+            elif rows >= GRAPH_BELOW:
+                search = search.nprobes(_probes(rows, passing)).refine_factor(1)
             else:
                 # Its codes are of eight bits a dimension: comparing exactly takes three times as long for .98 to 1.00.
                 search = search.ef(max(200, 2 * count))
-            found = (
-                await _narrowed(search, where)
-                .with_row_id()
-                .select(["key", "_distance"])
-                .limit(count)
-                .to_arrow()
-            )
-            hits, places = as_found(found, "_distance")
-            return Found([(key, 1 - distance) for key, distance in hits], places)
+            found = await _narrowed(search, where).select(["_rowid", "_distance"]).limit(count).to_arrow()
+        return [(place, 1 - distance) for place, distance in as_hits(found, "_distance")]
 
-    async def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """All keys, places and vectors: for a table that is small enough."""
+    async def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """All places and vectors: for a table that is small enough."""
         with storage(self._where):
-            found = await self._table.query().with_row_id().select(["key", "vector"]).to_arrow()
+            found = await self._table.query().select(["_rowid", "vector"]).to_arrow()
         width = found.schema.field("vector").type.list_size
         flat = found["vector"].combine_chunks().flatten().to_numpy()
-        places = found["_rowid"].to_numpy().astype(np.int64)
-        return found["key"].to_numpy(), places, flat.reshape(-1, width)
+        return found["_rowid"].to_numpy().astype(np.int64), flat.reshape(-1, width)
 
     async def sample(self, count: int) -> NDArray[np.float32]:
         """The vectors of `count` rows, whichever are read first."""
@@ -144,27 +144,19 @@ class LanceTable:
             "NDArray[np.float32]", found["vector"].combine_chunks().flatten().to_numpy().reshape(-1, width)
         )
 
-    async def keys(self, where: str) -> NDArray[np.int64]:
-        """The keys of the rows that a predicate lets pass."""
+    async def places(self, where: str) -> NDArray[np.int64]:
+        """The places of the rows that a predicate lets pass."""
         with storage(self._where):
-            found = await self._table.query().where(where).select(["key"]).to_arrow()
-        return cast("NDArray[np.int64]", found["key"].to_numpy())
+            found = await self._table.query().where(where).select(["_rowid"]).to_arrow()
+        return cast("NDArray[np.int64]", found["_rowid"].to_numpy().astype(np.int64))
 
-    async def rows(self, keys: Sequence[int], places: Mapping[int, int]) -> list[Shown]:
-        """The rows of these keys, in any order: read where they were found, and looked for where they are not."""
-        if not keys:
-            return []
-        there: dict[int, Shown] = {}
+    async def rows(self, places: Sequence[int]) -> dict[int, Shown]:
+        """The rows by their places, in any order; of those that were moved or deleted meanwhile, none."""
+        if not places:
+            return {}
         with storage(self._where):
-            # A place of a table that was put in order meanwhile may hold another row, or none.
-            with contextlib.suppress(RuntimeError, ValueError, OSError):
-                taken = self._table.take_row_ids([places[key] for key in keys])
-                there = by_key(await taken.select(list(SHOWN)).to_arrow())
-            missing = [key for key in keys if key not in there]
-            if missing:
-                where = f"key IN ({', '.join(map(str, missing))})"
-                there |= by_key(await self._table.query().where(where).select(list(SHOWN)).to_arrow())
-        return [there[key] for key in keys if key in there]
+            taken = self._table.take_row_ids(list(places)).with_row_id().select(list(SHOWN))
+            return by_place(await taken.to_arrow())
 
     async def digests(self, version: int | None = None) -> dict[str, str]:
         """The digest of every source, now or in an older version."""
@@ -276,27 +268,19 @@ class LanceTable:
             return
         config: Any = _library().index
 
-        wanted = "HnswSq" if rows < GRAPH_BELOW else "IvfPq"
+        width = self.layout.field("vector").type.list_size
+        wanted = "HnswSq" if rows < GRAPH_BELOW else "IvfRq" if width % _WIDTHS == 0 else "IvfSq"
         with storage(self._where):
-            there = {index.name: index.index_type for index in await self._table.list_indices()}
-            if (
-                "vector_idx" in there
-                and not anew
-                and (wanted == "HnswSq" or "Pq" in str(there["vector_idx"]))
-            ):
+            there = {index.name: str(index.index_type) for index in await self._table.list_indices()}
+            kept = there.get("vector_idx", "")
+            if kept and not anew and wanted in {kept, "HnswSq"}:
                 return
+            more: dict[str, Any] = {"num_partitions": max(1, rows // _ROWS_A_PARTITION)}
             if wanted == "HnswSq":
-                made = config.HnswSq(
-                    distance_type="cosine", num_partitions=1, ef_construction=150, **_TRAINING
-                )
-            else:
-                dimensions = self.layout.field("vector").type.list_size
-                made = config.IvfPq(
-                    distance_type="cosine",
-                    num_partitions=max(1, rows // _ROWS_A_PARTITION),
-                    num_sub_vectors=dimensions // 8 if dimensions % 8 == 0 else None,
-                    **_TRAINING,
-                )
+                more = {"num_partitions": 1, "ef_construction": 150}
+            elif wanted == "IvfRq":
+                more["num_bits"] = _BITS
+            made = getattr(config, wanted)(distance_type="cosine", **more, **_TRAINING)
             await self._table.create_index("vector", config=made, replace=True)
 
     @contextlib.asynccontextmanager
@@ -388,6 +372,12 @@ def _library() -> Any:
     import lancedb  # noqa: PLC0415
 
     return cast("Any", lancedb)
+
+
+def _probes(rows: int, passing: int) -> int:
+    """How many partitions are searched: more where a filter leaves few rows in each."""
+    share = _LOOKED_INTO * max(1.0, math.sqrt(_PASSING * rows / passing))
+    return max(20, math.ceil(min(1.0, share) * rows / _ROWS_A_PARTITION))
 
 
 def _narrowed(search: Any, where: str) -> Any:

@@ -16,7 +16,7 @@ from agent_memory.fusion import Weighted, boosted, fused
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.exact import ExactVectors
 from agent_memory.knowledge.filters import predicate
-from agent_memory.knowledge.found import Found
+from agent_memory.knowledge.found import Hits
 from agent_memory.knowledge.index import EXACT_BELOW, Grain, LanceTable
 from agent_memory.knowledge.rows import passages
 from agent_memory.knowledge.terms import nearness, query_terms, with_parts
@@ -48,9 +48,12 @@ class Reranker(Protocol):
 
 POOL = 100
 """So many of each ranking are fused."""
-_NOTHING = Found([], {})
 _LOOKED_AT = 24
 """So many of the best are read, for nearness and for the reranker."""
+_TRIES = 3
+"""So often a search is made while rows are moved from under it."""
+_COUNTED = 1_000
+"""Of so many predicates it is kept how many rows they let pass."""
 
 
 class Shelf:
@@ -60,7 +63,7 @@ class Shelf:
         self.domain = domain
         self.table = table
         self._exact: ExactVectors | None = None
-        self._rows: tuple[int, int] = (-1, 0)
+        self._passing: tuple[int, dict[str, int]] = (-1, {})
         self._loading = asyncio.Lock()
 
     async def search(
@@ -72,7 +75,7 @@ class Shelf:
         filters: Filters | None,
         weights: RetrievalWeights,
     ) -> list[Passage]:
-        """The passages that fit best, best first; `max(k, 40)` at most.
+        """The passages that fit best, best first; `max(k, 24)` at most.
 
         Raises:
             KnowledgeError: the domain has no such field.
@@ -80,7 +83,27 @@ class Shelf:
         """
         where = predicate(self.domain, filters)
         words = with_parts(query)
-        pool = max(POOL, k)
+        tries = 0
+        while True:
+            sums = await self._ranked(words, vector, where, max(POOL, k), weights)
+            best = list(sums)[: max(k, _LOOKED_AT)]
+            rows = await self.table.rows(best)
+            tries += 1
+            if len(rows) == len(best) or tries == _TRIES:
+                break
+        terms = query_terms(query)
+        near = {place: nearness(terms, f"{row.card.heading} {row.text}") for place, row in rows.items()}
+        return passages(rows, boosted(sums, near, weights.near), self.domain.name)
+
+    async def _ranked(
+        self,
+        words: str,
+        vector: NDArray[np.float32],
+        where: str,
+        pool: int,
+        weights: RetrievalWeights,
+    ) -> dict[int, float]:
+        """Places of rows with what all ways of looking say of them, best first."""
         found = await asyncio.gather(
             self._full_text("window", words, where, pool, weights.window),
             self._full_text("text", words, where, pool, weights.unit),
@@ -88,37 +111,40 @@ class Shelf:
             self._nearest(vector, where, pool, weights.dense),
         )
         counted = (weights.window, weights.unit, weights.lead, weights.dense)
-        sums = fused(
+        return fused(
             [
-                Weighted(one.hits, weight, is_cut=len(one.hits) >= pool)
-                for one, weight in zip(found, counted, strict=True)
+                Weighted(hits, weight, is_cut=len(hits) >= pool)
+                for hits, weight in zip(found, counted, strict=True)
             ]
         )
-        places = {key: place for one in found for key, place in one.places.items()}
-        rows = await self.table.rows(list(sums)[: max(k, _LOOKED_AT)], places)
-        terms = query_terms(query)
-        near = {row.card.key: nearness(terms, f"{row.card.heading} {row.text}") for row in rows}
-        return passages(rows, boosted(sums, near, weights.near), self.domain.name)
 
-    async def _full_text(self, grain: Grain, words: str, where: str, pool: int, weight: float) -> Found:
+    async def _full_text(self, grain: Grain, words: str, where: str, pool: int, weight: float) -> Hits:
         if not weight or not words.strip():
-            return _NOTHING
+            return []
         return await self.table.full_text(grain, words, where, pool)
 
-    async def _nearest(self, vector: NDArray[np.float32], where: str, pool: int, weight: float) -> Found:
-        return await self.nearest(vector, where, pool) if weight and vector.any() else _NOTHING
+    async def _nearest(self, vector: NDArray[np.float32], where: str, pool: int, weight: float) -> Hits:
+        return await self.nearest(vector, where, pool) if weight and vector.any() else []
 
-    async def nearest(self, vector: NDArray[np.float32], where: str, count: int) -> Found:
-        """The keys of the rows nearest to a vector: compared one by one while they are few, then by an index."""
+    async def nearest(self, vector: NDArray[np.float32], where: str, count: int) -> Hits:
+        """The places of the rows nearest to a vector: compared one by one while they are few, then by an index."""
         version = await self.table.version()
-        if self._rows[0] != version:
-            self._rows = version, await self.table.count()
-        if self._rows[1] >= EXACT_BELOW:
+        rows = await self._count("", version)
+        if rows >= EXACT_BELOW:
             self._exact = None
-            return await self.table.nearest(vector, where, count, self._rows[1])
+            return await self.table.nearest(vector, where, count, rows, await self._count(where, version))
         exact = await self._vectors(version)
-        among = await self.table.keys(where) if where else None
+        among = await self.table.places(where) if where else None
         return exact.nearest(vector, count, among)
+
+    async def _count(self, where: str, version: int) -> int:
+        """How many rows of a version a predicate lets pass."""
+        if self._passing[0] != version or len(self._passing[1]) > _COUNTED:
+            self._passing = version, {}
+        known = self._passing[1]
+        if where not in known:
+            known[where] = await self.table.count(where)
+        return known[where]
 
     async def _vectors(self, version: int) -> ExactVectors:
         async with self._loading:

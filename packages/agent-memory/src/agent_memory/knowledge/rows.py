@@ -158,12 +158,12 @@ def _fitting(value: MetadataValue | None, kind: Any) -> MetadataValue | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def passages(rows: Iterable[Shown], scores: Mapping[int, float], domain: str) -> list[Passage]:
-    """Rows as passages, best first."""
+def passages(rows: Mapping[int, Shown], scores: Mapping[int, float], domain: str) -> list[Passage]:
+    """Rows by their places, with a score each, as passages, best first."""
     found = [
         Passage(
             text=row.text,
-            score=scores[row.card.key],
+            score=scores[place],
             citation=Citation(
                 source=row.card.source,
                 title=row.card.title,
@@ -175,7 +175,7 @@ def passages(rows: Iterable[Shown], scores: Mapping[int, float], domain: str) ->
             domain=domain,
             metadata=row.card.metadata,
         )
-        for row in rows
+        for place, row in rows.items()
     ]
     return sorted(found, key=lambda passage: -passage.score)
 
