@@ -19,7 +19,26 @@ _STOP = frozenset(  # the words that a question is made of, whatever it is about
 )
 _NEAR = 8
 _stems = cast("Callable[[list[str]], list[str]]", Stemmer.Stemmer("english").stemWords)  # pyright: ignore[reportUnknownMemberType]
+_REMEMBERED = 30_000
+"""Words whose stems are kept: some 6 MB at most."""
+_LONGEST = 40
+"""Longer runs of letters are data: they do not come again."""
 _NAME = re.compile(r"[a-z][A-Z]|[A-Z]{2}[a-z]|_")
+
+
+class _Stems(dict[str, tuple[str, ...]]):
+    """The stems of a word's parts, remembered: a text has few words that no text before it had."""
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        stems = tuple(_stems(parts_of(word)))
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        if len(word) <= _LONGEST:
+            self[word] = stems
+        return stems
+
+
+_stems_of = _Stems()
 
 
 def with_parts(text: str) -> str:
@@ -48,7 +67,7 @@ def nearness(terms: Sequence[str], text: str) -> float:
         return 0.0
     wanted = set(terms)
     places: dict[str, list[int]] = {}
-    stems = _stems([part for word in words_of(text) for part in parts_of(word)])
+    stems = itertools.chain.from_iterable(map(_stems_of.__getitem__, words_of(text)))
     for place, stem in enumerate(stems):
         if stem in wanted:
             places.setdefault(stem, []).append(place)
