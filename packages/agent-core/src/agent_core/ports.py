@@ -108,7 +108,7 @@ class ToolRunner(Protocol):
         ...
 
 
-class HydrateRequest(msgspec.Struct, frozen=True, kw_only=True):
+class HydrateRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What memory needs to know to put a context together."""
 
     run_id: str

@@ -15,7 +15,7 @@ OWN_CODES = frozenset({"denied", "skipped", "limit_reached", "invalid_plan"})
 """Errors that the machine or a person gave to a call that was not made: they say nothing about its tool."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """A call with its result, and how often they came as this pair in a row."""
 
     call: ToolCall
@@ -23,7 +23,7 @@ class Seen(msgspec.Struct, frozen=True):
     times: int
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
+class Progress(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What tells a run that gets on from one that goes in circles."""
 
     seen: tuple[Seen, ...] = ()
