@@ -63,8 +63,12 @@ async def execute(drive: "Drive", effect: eff.ExecuteTool) -> None:
 async def _run_with_tools(drive: "Drive", call: ToolCall, spec: ToolSpec, effect: eff.ExecuteTool) -> None:
     """Run a tool that calls others. Its deadline is a scope of its own, for what it did until then has to be told."""
     inner = InnerCalls(drive, effect, call)
-    result = await attempt(drive.adapters.tools, call, spec, _context(drive, call, effect, inner))
-    await drive.keep(ev.tool_back(inner.labelled(result), at=drive.now(), spent=inner.spent))
+    try:
+        result = await attempt(drive.adapters.tools, call, spec, _context(drive, call, effect, inner))
+        inner.end()
+        await drive.keep(ev.tool_back(inner.labelled(result), at=drive.now(), spent=inner.spent))
+    finally:
+        inner.settle()
 
 
 def _fault(drive: "Drive", state: planning.CallState) -> ev.Event | None:

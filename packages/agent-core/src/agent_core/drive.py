@@ -47,6 +47,7 @@ class Drive:
         "_observers",
         "adapters",
         "has_commands",
+        "inner_calls",
         "is_cancelled",
         "late",
         "now",
@@ -79,6 +80,8 @@ class Drive:
         """The delegated runs that wait for a person."""
         self.now: Callable[[], float] = adapters.clock.now
         """The time, in seconds since the epoch."""
+        self.inner_calls: int = 0
+        """How many calls the tools that are under way have made of others, which the journal does not hold yet."""
         self._appending: anyio.Lock | None = None
         """Held while an event is appended, as long as several effects are performed at once."""
 

@@ -39,11 +39,21 @@ class InnerCalls:
         self._written = "\n".join(leaf for _, leaf in leaves(outer.arguments))
         self._begun = 0
         self._made: list[tuple[ToolCall, ToolResult]] = []
+        self._is_over = False
 
     @property
     def spent(self) -> Spent:
         """The calls that were made."""
         return Spent(tool_calls=len(self._made))
+
+    def end(self) -> None:
+        """The outer call has its result: what it left running makes no more calls, for nobody would count or see them."""
+        self._is_over = True
+
+    def settle(self) -> None:
+        """What was made is in the journal and counts as spent, or is lost with the drive."""
+        self._is_over = True
+        self._drive.inner_calls -= len(self._made)
 
     def labelled(self, result: ToolResult) -> ToolResult:
         """The result of the outer call with the labels of all that went into it."""
@@ -70,12 +80,15 @@ class InnerCalls:
         )
         place = len(self._made)
         self._made.append((call, _under_way(call, spec)))  # it counts, and taints, from here on
+        self._drive.inner_calls += 1
         result = await attempt(self._drive.adapters.tools, call, spec, context)
         self._made[place] = call, result
         return result
 
     def _refusal(self, spec: ToolSpec | None, call: ToolCall) -> ToolResult | None:
         """Why this call is not made; None: it may be."""
+        if self._is_over:
+            return _refused(call, "too_late", f"{self._outer.name} has ended; call {call.name} yourself.")
         if spec is None:
             return _refused(call, "unknown_tool", f"There is no tool {call.name!r} to be called from here.")
         if spec.calls_tools or spec.asks:
@@ -83,7 +96,7 @@ class InnerCalls:
                 call, "call_it_yourself", f"{call.name} cannot be called from here; call it yourself."
             )
         limits, spent = self._drive.state.limits, self._drive.state.spent
-        if limits.tool_calls is not None and spent.tool_calls + len(self._made) >= limits.tool_calls:
+        if limits.tool_calls is not None and spent.tool_calls + self._drive.inner_calls >= limits.tool_calls:
             why = f"The run may make {limits.tool_calls} tool calls, and has. Answer with what you have."
             return _refused(call, "limit_reached", why)
         decision = self._drive.adapters.policy(self._as_seen_by(call, spec), spec, call)
