@@ -1,7 +1,10 @@
 """One worker: its answers, its end, and that nothing of it stays."""
 
 import asyncio
+import contextlib
 import os
+import resource
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -140,6 +143,44 @@ def is_child(pid):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) == os.getpid()
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("left", range(12))
+async def test_a_start_without_descriptors_is_refused_and_leaves_nothing(start, left, monkeypatch):
+    folders = []
+    make = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **how: folders.append(make(**how)) or folders[-1])
+    async with start():  # what is opened once stays
+        pass
+    before = open_descriptors()
+    with few_descriptors(left), contextlib.suppress(IsolationError):
+        async with start() as worker:
+            assert worker.is_alive
+    assert open_descriptors() == before
+    assert not any(map(os.path.exists, folders))
+
+
+def open_descriptors():
+    return sorted(int(one.name) for one in Path("/proc/self/fd").iterdir())
+
+
+@contextlib.contextmanager
+def few_descriptors(left):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(open_descriptors()) + left + 2, hard))
+    taken = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        for one in taken[len(taken) - left :]:
+            os.close(one)
+        del taken[len(taken) - left :]
+        yield
+    finally:
+        for one in taken:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_no_program_outlives_its_worker(start_plain, marker):

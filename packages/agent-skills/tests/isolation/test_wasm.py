@@ -1,6 +1,7 @@
 """WebAssembly components: calls, and the limits that end them."""
 
 import asyncio
+import time
 
 import anyio
 import pytest
@@ -75,6 +76,29 @@ async def test_calls_side_by_side_have_their_own_deadlines(load):
         component.call("spin"), component.call("add", 1, 1), component.call("spin"), return_exceptions=True
     )
     assert [type(end).__name__ for end in ends] == ["SkillTimeoutError", "int", "SkillTimeoutError"]
+
+
+async def test_a_call_after_many_has_all_of_its_time(load):
+    component = load(timeout_s=1, fuel=1 << 62)
+    for _ in range(100):
+        await component.call("add", 1, 1)
+    began = time.monotonic()
+    with pytest.raises(SkillTimeoutError):
+        await component.call("spin")
+    assert time.monotonic() - began > 0.9
+
+
+async def test_components_that_spin_leave_the_threads_of_others_alone(load):
+    component = load(timeout_s=2, fuel=1 << 62)
+    spinning = [asyncio.ensure_future(component.call("spin")) for _ in range(40)]
+    await asyncio.sleep(0)
+    with anyio.fail_after(60):
+        await asyncio.get_running_loop().run_in_executor(None, int)
+        assert not any(one.done() for one in spinning)
+        for one in spinning:
+            one.cancel()
+        while component._running:
+            await anyio.sleep(0.01)
 
 
 async def test_memory_is_bounded(load):

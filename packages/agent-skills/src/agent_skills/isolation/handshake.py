@@ -25,10 +25,21 @@ class Handshake:
     """The descriptors of one start of bubblewrap, and what is said over them."""
 
     def __init__(self, launch: Launch) -> None:
+        """Raises:
+        OSError: this process has no descriptor left.
+        """
         self._users = launch.users
-        self._filter = _readable(launch.filter)
-        self._info, self._info_theirs = os.pipe()
-        self._block_theirs, self._block = os.pipe() if launch.users else (-1, -1)
+        self._filter = self._info = self._info_theirs = self._block_theirs = self._block = -1
+        try:
+            self._filter = os.memfd_create("seccomp")
+            os.write(self._filter, launch.filter)
+            os.lseek(self._filter, 0, os.SEEK_SET)
+            self._info, self._info_theirs = os.pipe()
+            if launch.users:
+                self._block_theirs, self._block = os.pipe()
+        except OSError:
+            self.close()
+            raise
 
     def options(self) -> tuple[str, ...]:
         """What is added to the command, behind the program's name."""
@@ -96,11 +107,3 @@ class Handshake:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
                 setattr(self, name, -1)
-
-
-def _readable(data: bytes) -> int:
-    """A descriptor that `data` can be read from, from the beginning."""
-    descriptor = os.memfd_create("seccomp")
-    os.write(descriptor, data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -85,22 +86,22 @@ class WorkerProcess:
         return worker
 
     async def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self._socket = ours
         launch = self._launch
-        handshake = Handshake(launch) if launch.tells_pid else None
+        handshake: Handshake | None = None
         try:
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            self._socket = ours
             with theirs:
+                handshake = Handshake(launch) if launch.tells_pid else None
                 self._process = _spawn(launch, theirs.fileno(), handshake, self._streams)
+                self._pidfd = _watched(self._process)
         except OSError:
             if handshake:
                 handshake.close()
-            if launch.temporary:
-                shutil.rmtree(launch.temporary, ignore_errors=True)
+            _remove(launch.temporary)
             raise
         self.is_alive = True
-        self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._pidfd, self._on_exit)
         if handshake:
             self._meeting = self._loop.run_in_executor(None, handshake.perform)
@@ -296,8 +297,9 @@ class WorkerProcess:
                 signal.pidfd_send_signal(self._init, signal.SIGKILL)
             os.close(self._init)
             self._init = -1
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # it is not reaped yet, so the number is its own
+        if not self.is_gone:  # once it is reaped, the number may be another's
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _on_exit(self) -> None:
         """The process ended; whoever it started goes along."""
@@ -308,8 +310,7 @@ class WorkerProcess:
         self._process.wait()
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        if self._launch.temporary:
-            shutil.rmtree(self._launch.temporary, ignore_errors=True)
+        _remove(self._launch.temporary)
         self._gone.set()
 
     async def aclose(self) -> None:
@@ -319,6 +320,29 @@ class WorkerProcess:
             await self._gone.wait()
         elif hasattr(self, "_socket"):
             self._socket.close()
+
+
+def _remove(folder: str) -> None:
+    """Remove a worker's temporary folder, where it had one."""
+    if folder:
+        try:
+            Path(folder).rmdir()  # the rule, and it takes no descriptor
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _watched(process: "subprocess.Popen[bytes]") -> int:
+    """Its pidfd. Where there is none to be had, it is ended: nobody would see that it does.
+
+    Raises:
+        OSError: this process has no descriptor left.
+    """
+    try:
+        return os.pidfd_open(process.pid)
+    except OSError:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _spawn(

@@ -6,6 +6,7 @@ instructions, and by epochs, which tick while anything runs.
 
 import asyncio
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 TICK_S = 0.01
 """Seconds between two epochs: how far a deadline may be overshot."""
+
+
+MAX_CALLS = 8
+"""Calls of all components that may run at once, each in a thread; further ones wait."""
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Threads of their own: those of the loop also look up hosts and start sandboxes, and a component may hold one for long."""
+    return ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="wasm")
 
 
 class WasmFolder(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +52,7 @@ class WasmLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class WasmComponent:
-    """One component, compiled. Calls of several tasks run in threads of their own."""
+    """One component, compiled. Its calls run in threads, and belong to one event loop."""
 
     def __init__(
         self, engine: "Engine", component: "Component", linker: "Linker", limits: WasmLimits
@@ -51,6 +62,7 @@ class WasmComponent:
         self._linker = linker
         self._limits = limits
         self._running = 0
+        self._is_ticking = False
 
     @classmethod
     def load(cls, source: Path | bytes, limits: WasmLimits | None = None) -> "WasmComponent":
@@ -88,23 +100,22 @@ class WasmComponent:
             SkillTimeoutError: it took longer than `timeout_s`.
         """
         loop = asyncio.get_running_loop()
-        work = functools.partial(self._call, export, arguments)
         self._running += 1
-        if self._running == 1:
+        if not self._is_ticking:
+            self._is_ticking = True
             loop.call_later(TICK_S, self._tick, loop)
-        future = loop.run_in_executor(None, work)
-        # Cancelled or not, the thread ends with its epochs: they tick until it does.
-        future.add_done_callback(self._ended)
-        return await asyncio.shield(future)
+        job = _threads().submit(self._call, export, arguments)
+        # Cancelled or not, a thread that has begun ends with its epochs: they tick until it does.
+        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))
+        return await asyncio.wrap_future(job)
 
-    def _ended(self, future: "asyncio.Future[object]") -> None:
+    def _ended(self) -> None:
         self._running -= 1
-        if not future.cancelled():
-            future.exception()  # looked at: whoever waited may be gone
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         self._engine.increment_epoch()
-        if self._running:
+        self._is_ticking = self._running > 0
+        if self._is_ticking:
             loop.call_later(TICK_S, self._tick, loop)
 
     def _call(self, export: str, arguments: tuple[object, ...]) -> object:
