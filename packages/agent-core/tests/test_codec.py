@@ -101,6 +101,7 @@ FIELDS = {
     "spent": st.none() | st.builds(Spent, turns=counts, tool_calls=counts, usage=usages),
     "retryable": st.booleans(),
     "labels": st.lists(st.sampled_from(Label), max_size=2).map(tuple),
+    "read_before": st.lists(st.sampled_from(Label), max_size=2).map(tuple),
     "attachments": attachments,
     "messages": st.lists(messages, max_size=2).map(tuple),
     "usage": usages,

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from agent_core import (
     ConfigurationError,
@@ -48,7 +49,7 @@ def reader(replies, *, tools=None, **fields):
 def runner_with(replies, *agents, journal=None, tools=None, ids=None, **decides):
     return Runner(
         model=ScriptedModel(replies),
-        tools=ScriptedTools(tools or {}),
+        tools=ScriptedTools(tools or {}) if isinstance(tools, dict | None) else tools,
         memory=NoMemory(),
         journal=InMemoryJournal() if journal is None else journal,
         clock=VirtualClock(),
@@ -89,6 +90,25 @@ async def test_a_call_of_a_sub_agent_is_a_run_with_its_own_journal_and_its_answe
         "It says hello."
     ]
     assert child.started_at == state.started_at
+
+
+async def test_a_sub_agent_is_told_what_its_caller_had_read():
+    """Its task may then hold what a page asked for, or a secret to carry away; see `test_carrying_away`."""
+
+    class Page(ScriptedTools):
+        async def run(self, call, context):
+            result = await super().run(call, context)
+            return replace(result, labels=(Label.RETURNS_UNTRUSTED, Label.READS_PRIVATE))
+
+    agent = reader([answer("read")])
+    runner = runner_with(
+        [call("fetch"), ask(), answer("done")], agent, tools=Page({"fetch": lambda: "a page"})
+    )
+    state = await runner.run("Read that page.")
+    (child_id,) = await delegated(runner, state.run_id)
+    child = await runner.load(child_id)
+    assert child.read_before == (Label.READS_PRIVATE, Label.RETURNS_UNTRUSTED)
+    assert state.read_before == ()
 
 
 async def test_a_sub_agent_is_offered_as_a_tool():

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_core.messages import Message, assistant, user
-from agent_memory import provenance
+from agent_core.recollection import without_recalled
 from agent_memory.compaction import extract, first_kept, summary
 
 
@@ -54,5 +54,5 @@ def test_an_extract_keeps_its_budget(budget: int) -> None:
 
 def test_a_summary_is_marked_and_not_summarised_again() -> None:
     made = summary("- user: The launch code is 7342 today.")
-    assert provenance.without_recalled(made.text).strip() == ""
+    assert without_recalled(made.text).strip() == ""
     assert extract([(made,)], 100, words) == ""

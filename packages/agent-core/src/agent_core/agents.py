@@ -2,8 +2,9 @@
 
 The model calls a sub-agent as it calls any tool. The call is journaled as delegated, with the id of a run that has its
 own journal and session, at the most a share of the limits, and the sub-agent's model, tools and instructions. The run's
-answer is the call's result, labelled with all that the run read; what it spent counts for who delegated. Whoever cancels
-a run cancels what it delegated; a sub-agent that fails or is cancelled is a failed call.
+answer is the call's result, labelled with all that the run read; what it spent counts for who delegated. Its task is a
+model's word: where who delegated had read what anybody may have written, nothing in it is vouched for. Whoever cancels a
+run cancels what it delegated; a sub-agent that fails or is cancelled is a failed call.
 """
 
 from collections.abc import Sequence
@@ -115,6 +116,7 @@ def begun(
         instructions=agent.instructions,
         limits=share(parent.limits, parent.spent, agent.limits, among),
         answer_schema=agent.answer_schema,
+        read_before=tuple(sorted(labels_seen(parent))),
     )
 
 

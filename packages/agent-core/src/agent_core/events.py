@@ -49,6 +49,8 @@ class RunStarted(RunEvent, frozen=True, kw_only=True, omit_defaults=True, tag="r
     """The run that delegated this one; empty: a person started it."""
     agent: str = ""
     """The sub-agent that the run is of, as a path such as `researcher/reader`; empty: none."""
+    read_before: tuple[Label, ...] = ()
+    """What the run that delegated this one had read, by its labels: it may all be in the input."""
 
 
 # ── perceiving ───────────────────────────────────────────────────────────────────────────────────────────────────

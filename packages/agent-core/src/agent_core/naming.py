@@ -10,6 +10,7 @@ from collections.abc import Iterable
 _NOT_BEFORE, _NOT_AFTER = r"(?<![\w@+-])(?<!\w\.)", r"(?![\w@-]|[./?&=:#]\w)"
 """A value counts as named where it stands whole: `smith@x.example` is not named by `j.smith@x.example`."""
 _SCHEME = re.compile(r"^https?://|/+$")
+_WEB = re.compile(r"(?:(?i:https?)://|(?=(?i:www\.)))([^/?#\s]+)(?!\S*\s)")
 _MAIL = re.compile(r"(?<![\w.+-])([\w.+-]+)@[\w-]+(?:\.[\w-]+)+")
 _FULL_STOP = re.compile(r"(?<=[a-z0-9])\.(?=[A-Z][a-z]{2,30}[\s,])")
 """One that may end a sentence though no space follows: the next word is capitalised, something goes on behind it, and it
@@ -41,6 +42,22 @@ def stands_in(text: str, value: str) -> bool:
     """As `names`, of what is plain already."""
     bare = without_scheme(value)
     return bool(bare) and re.search(f"{_NOT_BEFORE}{re.escape(bare)}{_NOT_AFTER}", text) is not None
+
+
+def is_web_address(value: str) -> bool:
+    """Whether a value is an address to read from, and no other text such as what is searched for."""
+    return _WEB.match(value) is not None
+
+
+def holds_exactly(text: str, value: str) -> bool:
+    """Whether a text, as it was written, holds a value letter for letter: in capitals or spaces much can be carried away.
+
+    Of a web address only the scheme and the host may differ in case, and it may lack one `/` at its end.
+    """
+    found = _WEB.match(value)
+    host, rest = (found[1], value[found.end() :]) if found else ("", value)
+    bare = f"(?i:{re.escape(host)}){re.escape(rest.removesuffix('/') if host else rest)}"
+    return bool(value) and re.search(f"{_NOT_BEFORE}{bare}{_NOT_AFTER}", text) is not None
 
 
 def without_scheme(address: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from agent_core.fields import leaves
 from agent_core.state import RunState
-from agent_core.taint import Provenance, tainted_source
+from agent_core.taint import RECALLED, Provenance, tainted_source
 from agent_core.tools import ArgumentRole, Label, ToolCall, ToolSpec
 
 
@@ -108,7 +108,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         match role:
             case ArgumentRole.CONTENT:
                 link, source = read.tainted_link(value)
-                reason = f"{place!r} holds the address {link}, out of untrusted content (call {source})"
+                reason = f"{place!r} holds the address {link}, out of {_told(source)}"
                 return Decision(verdict=self.tainted_argument, reason=reason) if source else ALLOWED
             case ArgumentRole.TARGET:
                 source = read.taint(value)
@@ -130,7 +130,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     def _address(
         self, read: Provenance, spec: ToolSpec, role: ArgumentRole, place: str, value: str
     ) -> Decision:
-        if read.vouches(value) or (role is ArgumentRole.SOURCE and not _is_trio(read, spec)):
+        if role is ArgumentRole.SOURCE:
+            is_fine = not _is_trio(read, spec) or read.leads_to(value)
+        else:
+            is_fine = read.vouches(value)
+        if is_fine:
             return ALLOWED
         source = read.taint(value)
         if role is ArgumentRole.SOURCE and read.stands(value):
@@ -142,7 +146,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
 
 def _out_of(place: str, source: str) -> str:
-    return f"the argument {place!r} came out of untrusted content (call {source})"
+    return f"the argument {place!r} came out of {_told(source)}"
+
+
+def _told(source: str) -> str:
+    return "what was recalled" if source == RECALLED else f"untrusted content (call {source})"
 
 
 def _is_trio(read: Provenance, spec: ToolSpec) -> bool:

@@ -30,7 +30,7 @@ from agent_core.planning import (
     CallStatus,
 )
 from agent_core.progress import Progress
-from agent_core.tools import ToolCall, ToolResult
+from agent_core.tools import Label, ToolCall, ToolResult
 
 
 class Phase(StrEnum):
@@ -69,6 +69,8 @@ class RunState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The run that delegated this one; empty: a person started it."""
     agent: str = ""
     """The sub-agent that this run is of, as a path such as `researcher/reader`; empty: none."""
+    read_before: tuple[Label, ...] = ()
+    """What the run that delegated this one had read, by its labels."""
     model: str = ""
     """The model that was asked for."""
     answered_by: str = ""
@@ -116,6 +118,7 @@ def _run_started(state: RunState, event: ev.RunStarted) -> RunState:
         session_id=event.session_id,
         parent_id=event.parent_id,
         agent=event.agent,
+        read_before=event.read_before,
         model=event.model,
         instructions=event.instructions,
         input=event.input,

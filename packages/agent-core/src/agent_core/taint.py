@@ -23,11 +23,25 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from agent_core.fields import Item, leaves, parted
+from agent_core.hiding import holds_hidden
 from agent_core.json_types import JsonObject
-from agent_core.naming import called_by_name, parted_sentences, plain, said_as, stands_in, without_scheme
+from agent_core.naming import (
+    called_by_name,
+    holds_exactly,
+    is_web_address,
+    parted_sentences,
+    plain,
+    said_as,
+    stands_in,
+    without_scheme,
+)
+from agent_core.recollection import recollections, without_recalled
 from agent_core.state import RunState
 from agent_core.tools import Label, ToolResult
 
+RECALLED = "memory"
+"""Stands for the call where a value came out of what was recalled."""
+_OF_RECOLLECTIONS = (Label.READS_PRIVATE, Label.RETURNS_UNTRUSTED)
 MIN_CHARS = 4
 """Shorter values are in any text by chance, so none is tainted."""
 _LINK = re.compile(
@@ -43,6 +57,8 @@ class Untrusted(msgspec.Struct, frozen=True):
     text: str
     listed: str
     """Participants of items that the person did not name. They are no word on anything, but out of this result they are."""
+    written: str
+    """All of it, as it was written."""
     read_at: int
     """The place of the message that holds it."""
 
@@ -55,6 +71,8 @@ class OwnData(msgspec.Struct, frozen=True):
     """What a tool vouches for, of one result."""
 
     text: str
+    written: str
+    is_private: bool
     arguments: JsonObject
     """Of its call."""
     made_at: int
@@ -71,21 +89,31 @@ class Provenance:
         self.own: list[OwnData] = []
         self.labels: frozenset[Label] = labels_seen(state)
         self.secrets: list[tuple[str, str]] = []
+        if recalled := _recalled(state):
+            text = "\n".join(recalled)
+            self.untrusted.append(Untrusted(RECALLED, plain(text), "", text, 0))
         calls = _calls(state)
+        self._given = [
+            (made_at, plain(leaf)) for given, made_at in calls.values() for _, leaf in leaves(given)
+        ]
         read = [
             (place, result, *calls.get(result.tool_call_id, ({}, place))) for place, result in _results(state)
         ]
         sorted_parts = [parted(result, arguments) for _, result, arguments, _ in read]
         named = _named(self._written, [item for parts in sorted_parts for item in parts.items])
         for (place, result, arguments, made_at), parts in zip(read, sorted_parts, strict=True):
-            own = [*parts.own, *_participants(item for item in parts.items if item in named)]
-            listed = plain("\n".join(_participants(item for item in parts.items if item not in named)))
+            own = "\n".join([*parts.own, *_participants(item for item in parts.items if item in named)])
+            listed = "\n".join(_participants(item for item in parts.items if item not in named))
             if own:
-                self.own.append(OwnData(plain("\n".join(own)), arguments, made_at))
+                is_private = Label.READS_PRIVATE in result.labels
+                self.own.append(OwnData(plain(own), own, is_private, arguments, made_at))
             if parts.others or listed:
-                others = plain("\n".join(parts.others))
-                self.untrusted.append(Untrusted(result.tool_call_id, others, listed, place))
-            self.secrets.extend((plain(secret), result.tool_call_id) for secret in parts.secrets)
+                others = "\n".join(parts.others)
+                written = f"{others}\n{listed}"
+                self.untrusted.append(
+                    Untrusted(result.tool_call_id, plain(others), plain(listed), written, place)
+                )
+            self.secrets.extend((secret, result.tool_call_id) for secret in parts.secrets)
 
     def taint(self, value: str, *, before: int | None = None) -> str:
         """The call whose result a value came out of, though the person did not name it; empty: none.
@@ -105,18 +133,34 @@ class Provenance:
         text = plain(value)
         return not text or stands_in(self.said, text)
 
-    def stands(self, value: str) -> bool:
-        """Whether a result holds this value whole, so that a model can have added nothing to it."""
+    def leads_to(self, value: str) -> bool:
+        """Whether the person or a tool's own data names a source, so that reading from it tells nobody anything.
+
+        The person's words may be searched for, but not what a tool read in private, unless it is an address of its own.
+        """
+        if is_web_address(value):
+            return holds_exactly(self._written, value) or self._own_holds(value, self.own)
+        return self.said_it(value) or self._own_holds(value, [one for one in self.own if not one.is_private])
+
+    def _own_holds(self, value: str, own: Iterable[OwnData]) -> bool:
         text = plain(value)
-        read = [one for source in self.untrusted for one in (source.text, source.listed)]
-        read += [source.text for source in self.own]
-        return any(stands_in(one, text) for one in read)
+        return not self._may_be_chosen(text) and any(
+            holds_exactly(one.written, value) and self._is_sound(one, text) for one in own
+        )
+
+    def stands(self, value: str) -> bool:
+        """Whether untrusted content holds this value letter for letter, so that a model can have added nothing to it."""
+        return any(holds_exactly(source.written, value) for source in self.untrusted)
 
     def secret(self, value: str) -> str:
-        """The call that a secret within a value came from, though the person did not write it; empty: there is none."""
+        """The call that a secret within a value came from, though the person did not write it; empty: there is none.
+
+        In another writing it is one too; see `hiding`.
+        """
         text = plain(value)
         for secret, source in self.secrets:
-            if stands_in(text, secret) and not stands_in(self.said, secret):
+            is_held = stands_in(text, plain(secret)) or holds_hidden(value, secret)
+            if is_held and not stands_in(self.said, plain(secret)):
                 return source
         return ""
 
@@ -141,11 +185,31 @@ class Provenance:
         return not text.isdigit() and any(stands_in(source.text, text) for source in self.untrusted)
 
     def _is_sound(self, source: OwnData, text: str) -> bool:
-        """Whether a tool found a value itself, and by nothing that untrusted content asked for."""
-        given = [leaf for _, leaf in leaves(source.arguments)]
-        return not any(
-            text in plain(leaf) or plain(leaf) == text or self.taint(leaf, before=source.made_at)
-            for leaf in given
+        """Whether a tool found a value itself, and by nothing that untrusted content may have asked for.
+
+        Once such was read, a model's arguments may be what it asked for in other words, and what a tool computes of them
+        is too: a calculator, a shell or a file that the model wrote would vouch for anything. So from then on a tool
+        vouches for what it found by the person's words, or by what was vouched for before.
+        """
+        given = [plain(leaf) for _, leaf in leaves(source.arguments)]
+        if any(text in leaf or self.taint(leaf, before=source.made_at) for leaf in given):
+            return False
+        since = min((other.read_at for other in self.untrusted), default=source.made_at)
+        if since >= source.made_at:
+            return True
+        may_be_repeated = any(since < at < source.made_at and text in leaf for at, leaf in self._given)
+        return not may_be_repeated and all(self._was_vouched(leaf, source.made_at) for leaf in given)
+
+    def _was_vouched(self, text: str, before: int) -> bool:
+        """Whether a plain value was the person's or a tool's own before the message at this place, or says nothing."""
+        return (
+            not text
+            or (text.isdigit() and len(text) < MIN_CHARS)
+            or stands_in(self.said, text)
+            or any(
+                source.made_at < before and stands_in(source.text, text) and self._is_sound(source, text)
+                for source in self.own
+            )
         )
 
     def tainted_link(self, value: str) -> tuple[str, str]:
@@ -177,8 +241,13 @@ def _participants(items: Iterable[Item]) -> Iterator[str]:
 
 
 def labels_seen(state: RunState) -> frozenset[Label]:
-    """The labels of all results that the model has read, or that a plan can pass on."""
-    return frozenset(label for _, result in _results(state) for label in result.labels)
+    """The labels of all results that the model has read, or that a plan can pass on, of what was recalled, and of what
+    the run that delegated this one had read.
+    """
+    recalled = _OF_RECOLLECTIONS if _recalled(state) else ()
+    return frozenset(
+        (*(label for _, result in _results(state) for label in result.labels), *recalled, *state.read_before)
+    )
 
 
 def tainted_source(state: RunState, tool_call_id: str) -> str:
@@ -221,7 +290,18 @@ def _calls(state: RunState) -> dict[str, tuple[JsonObject, int]]:
     return found
 
 
-def _written_by_person(state: RunState) -> Iterator[str]:
+def _from_people(state: RunState) -> Iterator[str]:
+    """What stands in messages of the user's, but for a task that a model gave after it had read untrusted content."""
     for message in state.messages:
-        if message.role in {"user", "system"}:
+        is_task = Label.RETURNS_UNTRUSTED in state.read_before and message == state.input
+        if message.role in {"user", "system"} and not is_task:
             yield message.text
+
+
+def _written_by_person(state: RunState) -> Iterator[str]:
+    """What was recalled is not: it may be what a page said, weeks ago."""
+    return (without_recalled(text) for text in _from_people(state))
+
+
+def _recalled(state: RunState) -> list[str]:
+    return [recalled for text in _from_people(state) for recalled in recollections(text)]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from agent_core.messages import Message, user
-from agent_memory import provenance
+from agent_core.recollection import recalled, without_recalled
 from agent_memory.short_term import CountTokens, Turn
 
 KEPT_SHARE = 0.5
@@ -50,7 +50,7 @@ def extract(turns: Sequence[Turn], max_tokens: int, count_tokens: CountTokens) -
         for turn in turns
         for message in turn
         if message.role in {"user", "assistant"}
-        for sentence in _SENTENCES.findall(provenance.without_recalled(message.text))
+        for sentence in _SENTENCES.findall(without_recalled(message.text))
         if len(_WORDS.findall(sentence)) >= _MIN_WORDS
     ]
     words = [set(_WORDS.findall(sentence.casefold())) for _, sentence in said]
@@ -73,4 +73,4 @@ def extract(turns: Sequence[Turn], max_tokens: int, count_tokens: CountTokens) -
 
 def summary(text: str) -> Message:
     """The message that stands for what left the window; marked, so it is never remembered as if it had been said."""
-    return user(provenance.recalled(f"{HEADING}\n{text}"))
+    return user(recalled(f"{HEADING}\n{text}"))

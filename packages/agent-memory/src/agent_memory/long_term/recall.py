@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from agent_core.errors import ContextTooLongError
 from agent_core.messages import Message, user
 from agent_core.ports import HydrateRequest, Memory
+from agent_core.recollection import recalled
 from agent_core.state import RunState
-from agent_memory import provenance
 from agent_memory.long_term.episodes import Episode
 from agent_memory.long_term.recollection import Hit
 from agent_memory.long_term.store import LongTermMemory
@@ -67,16 +67,16 @@ class RecallingMemory:
         window = await self._session.hydrate(request)
         lines = await self._lines(request, {message.text for message in window})
         budget_tokens = min(int(request.budget_tokens * self._share), self._max_tokens)
-        recalled = self._fitted(lines, budget_tokens)
-        if recalled is None:
+        found = self._fitted(lines, budget_tokens)
+        if found is None:
             return window
-        rest = replace(request, budget_tokens=request.budget_tokens - self._count_tokens(recalled))
+        rest = replace(request, budget_tokens=request.budget_tokens - self._count_tokens(found))
         try:
             window = await self._session.hydrate(rest)
         except ContextTooLongError:  # instructions and input leave no room for it
             return window
         pinned = [message for message in window if message.role == "system"]
-        return (*pinned, recalled, *(message for message in window if message.role != "system"))
+        return (*pinned, found, *(message for message in window if message.role != "system"))
 
     async def remember(self, outcome: RunState) -> None:
         """Keep the outcome in both; told again, nothing is added.
@@ -98,9 +98,9 @@ class RecallingMemory:
     def _fitted(self, lines: Sequence[str], budget_tokens: int) -> Message | None:
         """The first lines that fit, as one message."""
         for count in range(len(lines), 0, -1):
-            recalled = user(provenance.recalled("\n".join((_HEADING, *lines[:count]))))
-            if self._count_tokens(recalled) <= budget_tokens:
-                return recalled
+            message = user(recalled("\n".join((_HEADING, *lines[:count]))))
+            if self._count_tokens(message) <= budget_tokens:
+                return message
         return None
 
 

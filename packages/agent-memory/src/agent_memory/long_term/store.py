@@ -14,9 +14,9 @@ import msgspec
 
 from agent_core.embeddings import Embeddings
 from agent_core.ports import Clock, Embedder
+from agent_core.recollection import without_recalled
 from agent_core.state import RunState
 from agent_core.system import SystemClock
-from agent_memory import provenance
 from agent_memory.long_term import entries, episodes, erasure, facts, outcomes, ranking
 from agent_memory.long_term.analysis import Analyzer
 from agent_memory.long_term.episodes import Episode, Filter, NewEpisode
@@ -154,7 +154,7 @@ class LongTermMemory:
         Raises:
             MemoryUnavailableError: the storage failed; nothing was written, and it can be tried again.
         """
-        text = provenance.without_recalled(text).strip()
+        text = without_recalled(text).strip()
         if not text:
             return None
         now = self.clock.now()
@@ -327,7 +327,7 @@ class LongTermMemory:
                 ("user", known.goal, known.started_at),
                 ("assistant", known.answer, known.ended_at),
             )
-            if (text := provenance.without_recalled(words).strip())
+            if (text := without_recalled(words).strip())
         ]
         await self._store.change(_record, self._analyzer, known, said)
         self._embed_soon()

@@ -1,13 +1,14 @@
-"""Marks what was recalled, so that it is known for what it is and is never stored again. Pure.
+"""Marks what was recalled, so that it is known for what it is: it is never stored again, and is nobody's word. Pure.
 
 A memory that takes in its own recollections fills up with copies of copies; so the marks are looked for in whatever is
-added, by any caller.
+added, by any caller. And what is recalled stands in a message of the user's, though it may be what a page said weeks ago:
+`taint` reads it as such.
 """
 
 import re
 
 _OPEN, _CLOSE = "<recalled>", "</recalled>"
-_RECALLED = re.compile(r"<recalled>.*?(?:</recalled>|\Z)", re.DOTALL)
+_RECALLED = re.compile(r"<recalled>(.*?)(?:</recalled>|\Z)", re.DOTALL)
 _TAG = re.compile(r"<(/?)(recalled)>")
 
 
@@ -20,3 +21,8 @@ def recalled(text: str) -> str:
 def without_recalled(text: str) -> str:
     """`text` without what is marked as recalled; a mark that is never closed reaches to the end."""
     return _RECALLED.sub("", text) if _OPEN in text else text
+
+
+def recollections(text: str) -> list[str]:
+    """What is marked as recalled in `text`."""
+    return _RECALLED.findall(text) if _OPEN in text else []

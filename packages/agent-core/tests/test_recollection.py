@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_memory.provenance import recalled, without_recalled
+from agent_core.recollection import recalled, without_recalled
 
 texts = st.text() | st.lists(st.sampled_from(["<recalled>", "</recalled>", "a", "\n", " "])).map("".join)
 
