@@ -1,11 +1,11 @@
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
 
 from agent_memory.group_commit import GroupCommit
+from agent_memory.serial_thread import SerialThread
 
 
 class Ledger:
@@ -30,10 +30,11 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def commits(ledger: Ledger) -> Generator[GroupCommit[int, int]]:
-    with ThreadPoolExecutor(1) as thread:
-        yield GroupCommit[int, int](thread, ledger.commit)
-        ledger.open.set()
+async def commits(ledger: Ledger) -> AsyncGenerator[GroupCommit[int, int]]:
+    thread = SerialThread("commits")
+    yield GroupCommit[int, int](thread, ledger.commit)
+    ledger.open.set()
+    thread.close()
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -46,6 +47,18 @@ async def test_what_one_round_of_the_loop_submits_is_one_commit(
 ) -> None:
     assert await asyncio.gather(*map(commits.submit, (1, 2, 3))) == [10, 20, 30]
     assert ledger.batches == [[1, 2, 3]]
+
+
+async def test_who_wrote_alone_waits_for_no_round_and_a_crowd_is_together_again_after_one_commit(
+    commits: GroupCommit[int, int], ledger: Ledger
+) -> None:
+    async def write(first: int) -> None:
+        for number in range(first, first + 3):
+            await commits.submit(number)
+
+    assert await commits.submit(9) == 90
+    await asyncio.gather(*map(write, (10, 20, 30)))
+    assert ledger.batches == [[9], [10], [20, 30, 11], [21, 31, 12], [22, 32]]
 
 
 async def test_what_arrives_during_a_commit_shares_the_next(
@@ -110,6 +123,22 @@ async def test_a_commit_that_breaks_its_promise_leaves_nobody_waiting(
     outcomes = await asyncio.gather(broken, behind, return_exceptions=True)
     assert [str(outcome) for outcome in outcomes] == ["broken", "broken"]
     assert await commits.submit(2) == 20
+
+
+async def test_a_commit_that_forgets_an_item_leaves_nobody_waiting() -> None:
+    thread = SerialThread("commits")
+    commits = GroupCommit[int, int](thread, lambda items: [0] * (len(items) - 1))
+    for outcome in await asyncio.gather(*map(commits.submit, (1, 2)), return_exceptions=True):
+        assert str(outcome) == "1 outcomes of 2 items"
+    thread.close()
+
+
+async def test_who_comes_after_the_thread_was_closed_is_told(
+    commits: GroupCommit[int, int], ledger: Ledger
+) -> None:
+    commits._thread.close()
+    with pytest.raises(RuntimeError, match="ended"):
+        await commits.submit(1)
 
 
 async def test_drained_waits_for_what_is_under_way(commits: GroupCommit[int, int], ledger: Ledger) -> None:

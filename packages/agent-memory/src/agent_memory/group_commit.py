@@ -2,16 +2,14 @@
 
 One commit costs one wait for the disk however much is in it, so throughput grows with concurrency and nobody waits
 for a timer. Everything but the commit itself runs in the event loop, so there are no locks. Knows no database.
-
-The way to the thread and back is callbacks, without a task and without asyncio's bridge to futures of threads: those
-cost a lone commit more than SQLite does.
 """
 
 import asyncio
-import contextlib
+import functools
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import Generic, TypeAlias, TypeVar
+
+from agent_memory.serial_thread import Failed, SerialThread
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -19,18 +17,19 @@ _Batch: TypeAlias = list[tuple[Item, asyncio.Future[Outcome]]]
 
 
 class GroupCommit(Generic[Item, Outcome]):
-    """Collects items and gives them to `commit`, a blocking function, in a single thread.
+    """Collects items and gives them to `commit`, a blocking function, in a thread.
 
     `commit` returns an outcome or an error for each item, in order; it runs once at a time.
     """
 
     def __init__(
-        self, thread: Executor, commit: Callable[[Sequence[Item]], Sequence[Outcome | Exception]]
+        self, thread: SerialThread, commit: Callable[[Sequence[Item]], Sequence[Outcome | Exception]]
     ) -> None:
         self._thread = thread
         self._commit = commit
         self._waiting: _Batch[Item, Outcome] = []
         self._is_busy = False
+        self._was_lone = False
         self._drained: list[asyncio.Future[None]] = []
 
     async def submit(self, item: Item) -> Outcome:
@@ -40,8 +39,10 @@ class GroupCommit(Generic[Item, Outcome]):
         self._waiting.append((item, future))
         if not self._is_busy:
             self._is_busy = True
-            # In the next round of the loop: all that this round submits goes into one commit.
-            loop.call_soon(self._begin, loop)
+            if self._was_lone:  # most likely it is again, and there is nobody to wait for
+                self._begin(loop)
+            else:  # in the next round of the loop: all that this round submits goes into one commit
+                loop.call_soon(self._begin, loop)
         return await future
 
     async def drained(self) -> None:
@@ -58,41 +59,37 @@ class GroupCommit(Generic[Item, Outcome]):
         if not batch:
             self._rest()
             return
+        self._was_lone = len(batch) == 1
+        work = functools.partial(self._commit, [item for item, _ in batch])
         try:
-            self._thread.submit(self._in_thread, loop, batch)
-        except RuntimeError as error:  # the thread was shut down
-            self._end(loop, batch, error)
-
-    def _in_thread(self, loop: asyncio.AbstractEventLoop, batch: _Batch[Item, Outcome]) -> None:
-        outcomes: Sequence[Outcome | Exception] | BaseException
-        try:
-            outcomes = self._commit([item for item, _ in batch])
-            if len(outcomes) != len(batch):
-                outcomes = RuntimeError(f"{len(outcomes)} outcomes of {len(batch)} items")
-        except BaseException as error:  # noqa: BLE001  # it broke its promise: whoever waits must not wait for ever
-            outcomes = error
-        # A loop that has closed has nobody left who waits.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(self._end, loop, batch, outcomes)
+            self._thread.post(work, functools.partial(self._end, loop, batch))
+        except RuntimeError as error:  # it was closed
+            self._end(loop, batch, Failed(error))
 
     def _end(
         self,
         loop: asyncio.AbstractEventLoop,
         batch: _Batch[Item, Outcome],
-        outcomes: Sequence[Outcome | Exception] | BaseException,
+        outcomes: Sequence[Outcome | Exception] | Failed,
     ) -> None:
-        if isinstance(outcomes, BaseException):
+        if not isinstance(outcomes, Failed) and len(outcomes) != len(batch):
+            outcomes = Failed(RuntimeError(f"{len(outcomes)} outcomes of {len(batch)} items"))
+        if isinstance(outcomes, Failed):  # it broke its promise: whoever waits must not wait for ever
             batch, self._waiting = [*batch, *self._waiting], []
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(outcomes)
+                    future.set_exception(outcomes.error)
         else:
             for (_, future), outcome in zip(batch, outcomes, strict=True):
                 _settle(future, outcome)
-        if self._waiting:
-            self._begin(loop)
-        else:
+        if not self._waiting:
             self._rest()
+        elif (
+            self._was_lone
+        ):  # it is not any more: who was told just now may join the others, or would be alone for ever
+            loop.call_soon(self._begin, loop)
+        else:
+            self._begin(loop)
 
     def _rest(self) -> None:
         self._is_busy = False

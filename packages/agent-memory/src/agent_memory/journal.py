@@ -6,10 +6,8 @@ loop waits for nobody.
 """
 
 import asyncio
-import functools
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -22,6 +20,7 @@ from agent_memory import journal_upkeep, sqlite
 from agent_memory.group_commit import GroupCommit
 from agent_memory.journal_file import Append, JournalFile, session_of
 from agent_memory.journal_upkeep import JournalCheck
+from agent_memory.serial_thread import SerialThread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,8 +41,8 @@ class SqliteJournal:
         self.path = path
         self._writer = writer
         self._reader = reader
-        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="journal-writer")
-        self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
+        self._writer_thread = SerialThread("journal-writer")
+        self._reader_thread = SerialThread("journal-reader")
         self._commits = GroupCommit[Append, int](self._writer_thread, writer.commit)
         self._closed = False
 
@@ -73,12 +72,11 @@ class SqliteJournal:
         self._closed = True
         try:
             await self._commits.drained()
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._reader_thread, self._reader.close)
-            await loop.run_in_executor(self._writer_thread, self._writer.close)
+            await self._reader_thread.run(self._reader.close)
+            await self._writer_thread.run(self._writer.close)
         finally:
-            self._reader_thread.shutdown(wait=False)
-            self._writer_thread.shutdown(wait=False)
+            self._reader_thread.close()
+            self._writer_thread.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -217,9 +215,8 @@ class SqliteJournal:
 
     async def _in_writer(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
-        made = functools.partial(call, *args, **kwargs)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._writer_thread, made)
+            return await self._writer_thread.run(call, *args, **kwargs)
         except sqlite3.Error as error:
             raise JournalUnavailableError(str(self.path), sqlite.reason(error)) from error
 
@@ -229,9 +226,8 @@ class SqliteJournal:
 
     async def _read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self._check_open()
-        call = functools.partial(query, *args, **kwargs)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader_thread, call)
+            return await self._reader_thread.run(query, *args, **kwargs)
         except sqlite3.Error as error:
             raise JournalUnavailableError(str(self.path), sqlite.reason(error)) from error
 

@@ -8,18 +8,30 @@ import asyncio
 import functools
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from agent_memory import sqlite
 from agent_memory.errors import MemoryStoreError, MemoryUnavailableError, MemoryVersionError
 from agent_memory.group_commit import GroupCommit
+from agent_memory.serial_thread import SerialThread
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Change: TypeAlias = Callable[[sqlite3.Connection], object]
+
+class Statement(NamedTuple):
+    """A change that is one statement."""
+
+    sql: str
+    values: Sequence[object]
+
+
+Change: TypeAlias = Callable[[sqlite3.Connection], object] | Statement
+
+
+_REFUSALS = (MemoryStoreError, ValueError, OverflowError)
+"""What is wrong with a change, and not with the storage: text that is no UTF-8, a number that is too large."""
 
 
 class Schema(NamedTuple):
@@ -44,8 +56,8 @@ class SqliteStore:
         self.path = path
         self._schema = schema
         self._writer, self._reader, self._here = connections
-        self._writer_thread = ThreadPoolExecutor(1, thread_name_prefix="memory-writer")
-        self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="memory-reader")
+        self._writer_thread = SerialThread("memory-writer")
+        self._reader_thread = SerialThread("memory-reader")
         self._commits = GroupCommit[Change, object](self._writer_thread, self._commit)
         self._closed = False
 
@@ -77,13 +89,12 @@ class SqliteStore:
         self._closed = True
         try:
             await self._commits.drained()
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._reader_thread, self._reader.close)
+            await self._reader_thread.run(self._reader.close)
             self._here.close()
-            await loop.run_in_executor(self._writer_thread, self._writer.close)
+            await self._writer_thread.run(self._writer.close)
         finally:
-            self._reader_thread.shutdown(wait=False)
-            self._writer_thread.shutdown(wait=False)
+            self._reader_thread.close()
+            self._writer_thread.close()
 
     async def change(
         self, make: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -96,6 +107,15 @@ class SqliteStore:
         self._check_open()
         return cast("T", await self._commits.submit(lambda db: make(db, *args, **kwargs)))
 
+    async def write(self, sql: str, *values: object) -> None:
+        """Make a change that is one statement, which costs less. On the disk when this returns; others may share the commit.
+
+        Raises:
+            MemoryUnavailableError: the storage failed; nothing was written, and it can be tried again.
+        """
+        self._check_open()
+        await self._commits.submit(Statement(sql, values))
+
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -105,8 +125,9 @@ class SqliteStore:
             MemoryUnavailableError: the file cannot be read.
         """
         self._check_open()
-        call = functools.partial(self._ask, functools.partial(query, self._reader, *args, **kwargs))
-        return await asyncio.get_running_loop().run_in_executor(self._reader_thread, call)
+        return await self._reader_thread.run(
+            self._ask, functools.partial(query, self._reader, *args, **kwargs)
+        )
 
     def read_here(self, statement: str, *values: object) -> tuple[bytes, ...] | None:
         """The first row of blobs of a query that takes microseconds, in this thread: one row by its key.
@@ -130,7 +151,7 @@ class SqliteStore:
         self._check_open()
         await self._commits.drained()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._writer_thread, self._scrub)
+            await self._writer_thread.run(self._scrub)
         except sqlite3.Error as error:
             raise self._unavailable(error) from error
 
@@ -153,26 +174,38 @@ class SqliteStore:
     def _commit(self, changes: Sequence[Change]) -> Sequence[object]:
         """All in one transaction: for each its outcome or error; for all the same where the storage fails."""
         try:
+            if len(changes) == 1:
+                return [self._make_alone(changes[0])]
             with sqlite.transaction(self._writer):
-                if len(changes) == 1:  # it needs no savepoint: the transaction is its own
-                    return [changes[0](self._writer)]
                 return [self._make(change) for change in changes]
-        except (MemoryStoreError, ValueError) as error:
+        except _REFUSALS as error:
             return [error]
         except sqlite3.Error as error:
             reason = sqlite.reason(error)
             return [MemoryUnavailableError(str(self.path), reason) for _ in changes]
 
+    def _make_alone(self, change: Change) -> object:
+        if isinstance(change, Statement):  # SQLite gives it a transaction of its own
+            return self._perform(change)
+        with sqlite.transaction(self._writer):  # it needs no savepoint
+            return self._perform(change)
+
     def _make(self, change: Change) -> object:
         # What a change refuses hinders no other; what the storage refuses ends them all.
         self._writer.execute("SAVEPOINT change")
         try:
-            outcome = change(self._writer)
-        except (MemoryStoreError, ValueError) as error:
+            outcome = self._perform(change)
+        except _REFUSALS as error:
             self._writer.execute("ROLLBACK TO change")
             outcome = error
         self._writer.execute("RELEASE change")
         return outcome
+
+    def _perform(self, change: Change) -> object:
+        if isinstance(change, Statement):
+            self._writer.execute(change.sql, change.values)
+            return None
+        return change(self._writer)
 
     def _unavailable(self, error: sqlite3.Error) -> MemoryUnavailableError:
         return MemoryUnavailableError(

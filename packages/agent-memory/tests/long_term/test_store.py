@@ -1,6 +1,7 @@
+import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -231,6 +232,26 @@ async def test_values_are_kept_by_key(memory: LongTermMemory) -> None:
 
 
 # ── vectors ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        pytest.param(lambda memory: memory.set("no \ud800 text", 1), id="a key that is no UTF-8"),
+        pytest.param(lambda memory: memory.retract(1 << 70), id="a number too large"),
+    ],
+)
+async def test_what_cannot_be_written_fails_alone_and_not_with_those_beside_it(
+    memory: LongTermMemory, refused: Callable[[LongTermMemory], Awaitable[object]]
+) -> None:
+    others = [memory.set("colour", "red"), memory.add("The door is red."), memory.set("size", 4)]
+    one, *rest = await asyncio.gather(refused(memory), *others, return_exceptions=True)
+    assert isinstance(one, UnicodeEncodeError | OverflowError)
+    assert [fate for fate in rest if isinstance(fate, BaseException)] == []
+    assert await memory.values() == {"colour": "red", "size": 4}
+    with pytest.raises(type(one)):
+        await refused(memory)
+    assert len([episode async for episode in memory.episodes()]) == 1
 
 
 async def test_meaning_finds_what_words_do_not(tmp_path: Path) -> None:

@@ -15,13 +15,10 @@ SCHEMA = (
 )
 
 GET = "SELECT value FROM entries WHERE key = ?"
-_PUT = """INSERT INTO entries (key, value, updated_at) VALUES (?, ?, ?)
+"""By its key."""
+PUT = """INSERT INTO entries (key, value, updated_at) VALUES (?, ?, ?)
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at"""
-
-
-def put(db: sqlite3.Connection, key: str, value: bytes, at: float) -> None:
-    """Keep a value under a key, in place of the one before."""
-    db.execute(_PUT, (key, value, at))
+"""Key, value, time: in place of the one before."""
 
 
 def select(db: sqlite3.Connection, prefix: str) -> dict[str, object]:

@@ -293,7 +293,7 @@ class LongTermMemory:
             MemoryUnavailableError: the storage failed; nothing was written, and it can be tried again.
             TypeError: no JSON can hold the value.
         """
-        await self._store.change(entries.put, key, msgspec.json.encode(value), self.clock.now())
+        await self._store.write(entries.PUT, key, msgspec.json.encode(value), self.clock.now())
 
     def get(self, key: str, type: type[T]) -> T | None:  # noqa: A002  # as msgspec names it
         """The value of a key, or None. Read at once, in this thread: it is one row, by its key.
