@@ -59,7 +59,7 @@ def run(requirements, *arguments, **variables):
 )
 async def test_a_client_works_unchanged(agentd, script, requirements):
     checks = re.findall(r"^def ([a-z]\w+)\(client\)", (CLIENTS / script).read_text(), re.MULTILINE)
-    daemon = agentd()
+    daemon = agentd(AGENT_WEBHOOK_NETWORKS="127.0.0.0/8", AGENT_WEBHOOK_PORTS="9")
     arguments = (str(CLIENTS / script), daemon.address, daemon.key)
     done = await asyncio.to_thread(run, requirements, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -10,14 +10,20 @@ from a2a.client import ClientConfig, ClientFactory
 from a2a.client.errors import A2AClientError
 from a2a.helpers.proto_helpers import get_artifact_text, new_text_message
 from a2a.types.a2a_pb2 import (
+    AuthenticationInfo,
     CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
     GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     ListTasksRequest,
+    Part,
     Role,
     SendMessageConfiguration,
     SendMessageRequest,
     SubscribeToTaskRequest,
+    TaskPushNotificationConfig,
     TaskState,
 )
 from a2a.utils.errors import A2AError
@@ -128,6 +134,49 @@ async def _look(daemon, revision):
             assert tasks.total_size > 2
 
 
+async def _files(daemon, revision):
+    async with daemon.speaking(revision, streaming=False) as client:
+        request = says("words=3")
+        request.message.parts.append(Part(raw=b"dots", media_type="image/png", filename="dots.png"))
+        request.message.parts.append(Part(url="https://example.org/a.pdf", media_type="application/pdf"))
+        (reply,) = await heard(client, request)
+        shown = reply.task.history[0].parts
+        assert [part.WhichOneof("content") for part in shown] == ["text", "raw", "url"], shown
+        assert (shown[1].raw, shown[1].media_type) == (b"dots", "image/png")
+
+
+async def _push(daemon, revision):
+    async with daemon.speaking(revision, streaming=False) as client:
+        (reply,) = await heard(client, says("words=1"))
+        task_id = reply.task.id
+        wanted = TaskPushNotificationConfig(
+            task_id=task_id,
+            id="mine",
+            url="http://127.0.0.1:9/",  # nobody listens there
+            token="t",
+            authentication=AuthenticationInfo(scheme="Bearer", credentials="theirs"),
+        )
+        made = await client.create_task_push_notification_config(wanted)
+        assert (made.id, made.url, made.token) == ("mine", wanted.url, "t")
+        named = GetTaskPushNotificationConfigRequest(task_id=task_id, id="mine")
+        assert (await client.get_task_push_notification_config(named)).authentication.scheme == "Bearer"
+        every = ListTaskPushNotificationConfigsRequest(task_id=task_id)
+        assert [one.id for one in (await client.list_task_push_notification_configs(every)).configs] == [
+            "mine"
+        ]
+        gone = DeleteTaskPushNotificationConfigRequest(task_id=task_id, id="mine")
+        await client.delete_task_push_notification_config(gone)
+        assert not (await client.list_task_push_notification_configs(every)).configs
+
+
+def files(client):
+    in_both(_files)(client)
+
+
+def push(client):
+    in_both(_push)(client)
+
+
 def send(client):
     in_both(_send)(client)
 
@@ -149,7 +198,7 @@ def look(client):
 
 
 if __name__ == "__main__":
-    for check in (send, stream, cancel, errors, look):
+    for check in (files, push, send, stream, cancel, errors, look):
         check(Daemon(*sys.argv[1:]))
         sys.stdout.write(f"{check.__name__}\n")
         sys.stdout.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from anyio.abc import TaskGroup
 
+from agent_api.a2a.pushes import Pushes
 from agent_api.access.audit import AuditLog, Entry
 from agent_api.access.keys import KeyStore
 from agent_api.access.spending import SpendingBook
@@ -43,6 +44,7 @@ class Operations(msgspec.Struct, frozen=True, kw_only=True):
 
     sessions: Sessions
     webhooks: Webhooks
+    pushes: Pushes
     schedules: Schedules
 
 
@@ -108,6 +110,7 @@ class Desk:
         return Operations(
             sessions=Sessions(self._records, supervisor, settle=self.watch.flush),
             webhooks=self._webhooks,
+            pushes=Pushes(self._records, self._webhooks, wake=self._deliverer.wake, now=time.time),
             schedules=Schedules(
                 self._records,
                 now=time.time,

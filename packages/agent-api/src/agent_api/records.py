@@ -4,6 +4,7 @@ owed, schedules and what they began. Owns the tables; who asks what of them is i
 
 from pathlib import Path
 
+from agent_api.a2a import pushes
 from agent_memory.sqlite_store import Schema, SqliteStore
 
 _SESSIONS = """CREATE TABLE sessions (
@@ -99,4 +100,6 @@ async def open_records(data_path: Path) -> SqliteStore:
         MemoryUnavailableError: it cannot be opened.
         MemoryVersionError: a newer version wrote it.
     """
-    return await SqliteStore.open(data_path / "records.db", _SCHEMA)
+    records = await SqliteStore.open(data_path / "records.db", _SCHEMA)
+    await records.change(pushes.prepare)
+    return records

@@ -207,6 +207,9 @@ def used(db: sqlite3.Connection, session_id: str, *, began_at: float, at: float)
 def drop(db: sqlite3.Connection, session_id: str) -> None:
     """What is kept here of a session, and what webhooks are told of it."""
     db.execute("DELETE FROM sessions WHERE session_id = ?", (session_id,))
+    of_tasks = "SELECT webhook_id FROM deliveries JOIN pushes USING (webhook_id) WHERE session_id = ?"
+    db.execute(f"DELETE FROM webhooks WHERE webhook_id IN ({of_tasks})", (session_id,))  # noqa: S608  # ours
+    db.execute("DELETE FROM pushes WHERE webhook_id NOT IN (SELECT webhook_id FROM webhooks)")
     db.execute("DELETE FROM deliveries WHERE session_id = ?", (session_id,))
 
 

@@ -18,6 +18,7 @@ from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
 from agent_core import events as ev
 from agent_core.chat import Delta
 from agent_core.errors import AgentError, RunNotFoundError
+from agent_core.messages import Message
 from agent_core.ports import Observer, StoredEvent
 from agent_core.state import Phase, RunState
 
@@ -93,8 +94,14 @@ class Supervisor:
         self._tasks = tasks
         self._trouble: dict[str, str] = {}
 
-    async def submit(self, new: NewRun, *, on_started: Callable[[str], None] = lambda _: None) -> RunView:
-        """Journal a new run, tell its id, and drive it in the background.
+    async def submit(
+        self,
+        new: NewRun,
+        *,
+        message: Message | None = None,
+        on_started: Callable[[str], None] = lambda _: None,
+    ) -> RunView:
+        """Journal a new run, tell its id, and drive it in the background. `message` is its input, where that is more than a prompt.
 
         Raises:
             TooManyRunsError: as many runs as allowed are being driven.
@@ -107,7 +114,7 @@ class Supervisor:
             raise SessionBusyError(new.session_id, "is being erased; wait a moment")
         latest = _Latest()
         run_id = await self.agent.runner.start(
-            new.prompt,
+            message or new.prompt,
             session_id=new.session_id,
             instructions=new.instructions or self.agent.settings.instructions,
             limits=new.limits,

@@ -14,6 +14,7 @@ import anyio
 import msgspec
 
 from agent_api import sessions
+from agent_api.a2a import pushes
 from agent_api.webhooks import outbox
 from agent_core import events as ev
 from agent_core.chat import Delta
@@ -60,7 +61,12 @@ def seen(stored: StoredEvent, state: RunState) -> Seen | None:
 
 
 def _news(event: ev.Event, state: RunState) -> outbox.News | None:
-    waits = state.phase is Phase.AWAITING and not isinstance(event, ev.COMMANDS)
+    return None if state.phase is Phase.AWAITING and isinstance(event, ev.COMMANDS) else news_of(state)
+
+
+def news_of(state: RunState) -> outbox.News | None:
+    """What there is to tell of a run as it stands; None: it works."""
+    waits = state.phase is Phase.AWAITING
     if not (state.is_over or waits):
         return None
     kind = "run.waiting" if waits else f"run.{state.phase.value}"
@@ -80,6 +86,7 @@ def _news(event: ev.Event, state: RunState) -> outbox.News | None:
         at=state.updated_at,
         session_id=state.session_id,
         data=data,
+        state=state,
     )
 
 
@@ -192,4 +199,5 @@ def _write(db: sqlite3.Connection, pending: Sequence[Seen], now: float) -> int:
     for one in pending:
         sessions.used(db, one.session_id, began_at=one.began_at, at=one.at)
     db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (_MARK, now))
-    return outbox.owe(db, [one.news for one in pending if one.news is not None], now)
+    news = [one.news for one in pending if one.news is not None]
+    return outbox.owe(db, news, now) + pushes.owe(db, news, now)

@@ -1,5 +1,6 @@
 """Other agents as clients: tasks in both revisions, what they hear, what they may not, and what the card says to whom."""
 
+import base64
 import json
 from contextlib import asynccontextmanager
 
@@ -7,6 +8,7 @@ import anyio
 import pytest
 
 from agent_core.errors import ModelRefusedError, ModelUnavailableError
+from agent_core.messages import File, Image, Message, Text
 from agent_core.testing import answer, call
 
 ASKS = call("ask_person", {"question": "Which colour?"}, tool_call_id="q")
@@ -200,13 +202,13 @@ async def test_what_is_wrong_is_said_by_the_protocols_codes(talking):
             (agent.name("SendMessage", "message/send"), {"message": agent.message(" ")}, -32602),
             (
                 agent.name("SendMessage", "message/send"),
-                {"message": agent.message("x") | {"parts": [{"url": "http://x"}]}},
+                {"message": agent.message("x") | {"parts": [{"video": "x"}]}},
                 -32005,
             ),
             (
                 agent.name("GetTaskPushNotificationConfig", "tasks/pushNotificationConfig/get"),
-                {"id": "x"},
-                -32003,
+                {"id": "x", "taskId": "x"},
+                -32001,
             ),
         ):
             error = (await agent.post(method, params)).json()["error"]
@@ -282,3 +284,59 @@ async def test_the_card_takes_a_key_unless_the_settings_open_it(open_serving):
         assert (await client.post("/a2a", json={})).status_code == 401
         document = await client.get("/schema/openapi.json")
         assert document.status_code == 401
+
+
+def file_part(is_v1, **fields):
+    """A part with a file, in the words of a revision."""
+    if is_v1:
+        names = {"bytes": "raw", "uri": "url", "mimeType": "mediaType", "name": "filename"}
+        return {names[name]: value for name, value in fields.items()}
+    return {"kind": "file", "file": fields}
+
+
+async def test_files_come_with_a_message_and_are_shown_again(talking):
+    pixel = base64.b64encode(b"\x89PNG fake").decode()
+    async with talking([answer("a dot")]) as (agent, _, daemon):
+        is_v1 = agent._is_v1
+        parts = [
+            file_part(is_v1, bytes=pixel, mimeType="image/png"),
+            file_part(is_v1, uri="https://example.org/a.pdf", mimeType="application/pdf", name="a.pdf"),
+        ]
+        said = agent.message("What is this?")
+        said["parts"] = [*said["parts"], *parts]
+        reply = await agent.ask("SendMessage", "message/send", {"message": said})
+        task = reply["result"]["task"] if is_v1 else reply["result"]
+        assert text_of(task) == "a dot"
+        (asked,) = (one for one in daemon.tenants.machine.model.requests[0].messages if one.role == "user")
+        assert asked.parts == (
+            Text(text="What is this?"),
+            Image(data=b"\x89PNG fake", media_type="image/png"),
+            File(url="https://example.org/a.pdf", media_type="application/pdf", name="a.pdf"),
+        )
+        assert task["history"][0]["parts"] == said["parts"]
+        assert await agent.get(task["id"]) == task
+
+
+async def test_files_of_an_answer_are_told_with_it(talking):
+    picture = Image(data=b"dots", media_type="image/png")
+    drawn = Message(role="assistant", parts=(Text(text="Here."), picture))
+    async with talking([drawn, drawn]) as (agent, _, _):
+        expected = file_part(agent._is_v1, bytes=base64.b64encode(b"dots").decode(), mimeType="image/png")
+        task = await agent.send("Draw.")
+        assert task["artifacts"][0]["parts"][1] == expected
+        params = {"message": agent.message("Draw.")}
+        *_, chunk, _ = await agent.stream("SendStreamingMessage", "message/stream", params)
+        assert chunk["artifactUpdate"]["artifact"]["parts"][1] == expected
+
+
+async def test_files_that_cannot_be_read_are_refused(talking):
+    async with talking([ASKS, answer("x")]) as (agent, _, _):
+        for fields in ({"bytes": "%%%"}, {"uri": "file:///etc/passwd"}, {"mimeType": "image/png"}):
+            said = agent.message("x") | {"parts": [file_part(agent._is_v1, **fields)]}
+            reply = await agent.ask("SendMessage", "message/send", {"message": said})
+            assert reply["error"]["code"] in {-32602, -32005}, reply
+        task = await agent.send("ask")
+        part = file_part(agent._is_v1, uri="https://example.org/a.pdf")
+        said = agent.message("x", taskId=task["id"]) | {"parts": [part]}
+        reply = await agent.ask("SendMessage", "message/send", {"message": said})
+        assert reply["error"]["code"] == -32005

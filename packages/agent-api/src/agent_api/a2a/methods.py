@@ -3,19 +3,22 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from agent_api.a2a import push_methods
+from agent_api.a2a.parts import Said, part_of
 from agent_api.a2a.shapes import Revision, Shapes
 from agent_api.a2a.tasks import UNSUPPORTED_OPERATION, Task, Tasks, TaskState
 from agent_api.errors import A2aRefusedError
 from agent_api.openai.talk import Waiting
 from agent_core.json_types import JsonObject
+from agent_core.messages import Text
 from agent_skills.mcp.wire import Code
 
-PUSH_NOT_SUPPORTED = -32003
-CONTENT_TYPE_NOT_SUPPORTED = -32005
+Result: TypeAlias = JsonObject | list[JsonObject] | None
+"""What a method answers; a list and null are of revision 0.3."""
 _Params = TypeVar("_Params")
 _History = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -25,6 +28,13 @@ class _Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     return_immediately: bool = False
     blocking: bool | None = None
     """Of revision 0.3: False is `return_immediately`."""
+    task_push_notification_config: push_methods.ConfigV1 | None = None
+    push_notification_config: push_methods.ConfigV03 | None = None
+    """The same, of revision 0.3."""
+
+    @property
+    def push(self) -> push_methods.ConfigV1 | push_methods.ConfigV03 | None:
+        return self.task_push_notification_config or self.push_notification_config
 
     @property
     def waits(self) -> bool:
@@ -39,9 +49,9 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     context_id: str | None = None
 
     @property
-    def text(self) -> str:
+    def said(self) -> tuple[Said, ...]:
         """What it says; data is shown as the JSON that it is."""
-        return "\n".join(map(_text, self.parts))
+        return tuple(map(part_of, self.parts))
 
 
 class _Send(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -68,19 +78,11 @@ class _List(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     include_artifacts: bool = False
 
 
-def _text(part: Mapping[str, Any]) -> str:
-    text = part.get("text")
-    if isinstance(text, str):
-        return text
-    if "data" in part:
-        return msgspec.json.encode(part["data"]).decode()
-    raise A2aRefusedError(CONTENT_TYPE_NOT_SUPPORTED, "a part is text or data here; files are not taken")
-
-
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks, and in which revision."""
 
     tasks: Tasks
+    pushing: push_methods.PushCalls
     shapes: Shapes
     card: Callable[[], JsonObject]
     """What the agent can do, for who has a key."""
@@ -96,12 +98,17 @@ async def _send(caller: Caller, params: JsonObject) -> JsonObject:
 
 
 async def _sent(caller: Caller, given: _Send) -> Task:
-    message = given.message
-    if not message.text.strip():
+    message, said = given.message, given.message.said
+    if not any(part.text.strip() if isinstance(part, Text) else True for part in said):
         raise A2aRefusedError(Code.INVALID_PARAMS, "the message says nothing")
-    return await caller.tasks.send(
-        message.text, task_id=message.task_id or "", context_id=message.context_id or ""
-    )
+    push = given.configuration.push if given.configuration else None
+    if push is not None:  # before anything is begun of which nobody would be told
+        caller.tasks.may_push(write=True)
+        await caller.pushing.check(push.url)
+    task = await caller.tasks.send(said, task_id=message.task_id or "", context_id=message.context_id or "")
+    if push is not None:
+        await caller.pushing.put(push.push(task.id))
+    return task
 
 
 async def _get(caller: Caller, params: JsonObject) -> JsonObject:
@@ -144,8 +151,44 @@ async def _card(caller: Caller, _: JsonObject) -> JsonObject:
     return caller.card()
 
 
-async def _no_push(_caller: Caller, _params: JsonObject) -> JsonObject:
-    raise A2aRefusedError(PUSH_NOT_SUPPORTED, "push notifications are not sent; listen to the task instead")
+async def _push_v1(caller: Caller, params: JsonObject) -> JsonObject:
+    given = _read(params, push_methods.ConfigV1)
+    return await caller.pushing.put(given.push(given.task_id))
+
+
+async def _push_v03(caller: Caller, params: JsonObject) -> JsonObject:
+    given = _read(params, push_methods.SetV03)
+    return await caller.pushing.put(given.push_notification_config.push(given.task_id))
+
+
+async def _pushed_v1(caller: Caller, params: JsonObject) -> JsonObject:
+    given = _read(params, push_methods.NamedV1)
+    return await caller.pushing.get(given.task_id, given.id)
+
+
+async def _pushed_v03(caller: Caller, params: JsonObject) -> JsonObject:
+    given = _read(params, push_methods.NamedV03)
+    return await caller.pushing.get(given.id, given.push_notification_config_id)
+
+
+async def _pushes_v1(caller: Caller, params: JsonObject) -> JsonObject:
+    given = _read(params, push_methods.NamedV1)
+    return {"configs": await caller.pushing.listed(given.task_id), "nextPageToken": ""}
+
+
+async def _pushes_v03(caller: Caller, params: JsonObject) -> list[JsonObject]:
+    return await caller.pushing.listed(_read(params, push_methods.NamedV03).id)
+
+
+async def _no_push_v1(caller: Caller, params: JsonObject) -> JsonObject:
+    given = _read(params, push_methods.NamedV1)
+    await caller.pushing.remove(given.task_id, given.id)
+    return {}
+
+
+async def _no_push_v03(caller: Caller, params: JsonObject) -> None:
+    given = _read(params, push_methods.NamedV03)
+    await caller.pushing.remove(given.id, given.push_notification_config_id)
 
 
 async def _stream(caller: Caller, params: JsonObject) -> Task:
@@ -160,24 +203,24 @@ async def _subscribe(caller: Caller, params: JsonObject) -> Task:
 
 
 _V1, _V03 = Revision.V1, Revision.V03
-METHODS: Mapping[str, tuple[Revision, Callable[[Caller, JsonObject], Awaitable[JsonObject]]]] = {
+METHODS: Mapping[str, tuple[Revision, Callable[[Caller, JsonObject], Awaitable[Result]]]] = {
     "SendMessage": (_V1, _send),
     "GetTask": (_V1, _get),
     "ListTasks": (_V1, _list),
     "CancelTask": (_V1, _cancel),
     "GetExtendedAgentCard": (_V1, _card),
-    "CreateTaskPushNotificationConfig": (_V1, _no_push),
-    "GetTaskPushNotificationConfig": (_V1, _no_push),
-    "ListTaskPushNotificationConfigs": (_V1, _no_push),
-    "DeleteTaskPushNotificationConfig": (_V1, _no_push),
+    "CreateTaskPushNotificationConfig": (_V1, _push_v1),
+    "GetTaskPushNotificationConfig": (_V1, _pushed_v1),
+    "ListTaskPushNotificationConfigs": (_V1, _pushes_v1),
+    "DeleteTaskPushNotificationConfig": (_V1, _no_push_v1),
     "message/send": (_V03, _send),
     "tasks/get": (_V03, _get),
     "tasks/cancel": (_V03, _cancel),
     "agent/getAuthenticatedExtendedCard": (_V03, _card),
-    "tasks/pushNotificationConfig/set": (_V03, _no_push),
-    "tasks/pushNotificationConfig/get": (_V03, _no_push),
-    "tasks/pushNotificationConfig/list": (_V03, _no_push),
-    "tasks/pushNotificationConfig/delete": (_V03, _no_push),
+    "tasks/pushNotificationConfig/set": (_V03, _push_v03),
+    "tasks/pushNotificationConfig/get": (_V03, _pushed_v03),
+    "tasks/pushNotificationConfig/list": (_V03, _pushes_v03),
+    "tasks/pushNotificationConfig/delete": (_V03, _no_push_v03),
 }
 STREAMS: Mapping[str, tuple[Revision, Callable[[Caller, JsonObject], Awaitable[Task]]]] = {
     "SendStreamingMessage": (_V1, _stream),

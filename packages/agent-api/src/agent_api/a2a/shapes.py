@@ -3,15 +3,17 @@
 Source: a2a-protocol.org/v1.0.0/specification and /v0.3.0/specification.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from agent_api.a2a.parts import Said, part_v03, part_v1
 from agent_api.a2a.tasks import Begun, Chunk, Moved, Task
 from agent_core.json_types import JsonObject
+from agent_core.messages import Text
 
 ANSWER = "answer"
 """The id of the one artifact that a task has."""
@@ -46,9 +48,9 @@ def timestamp(at: float) -> str:
 def _task_v1(task: Task, history: int | None = None) -> JsonObject:
     shown: dict[str, Any] = {"id": task.id, "contextId": task.context_id, "status": _status_v1(task)}
     if task.answer:
-        shown["artifacts"] = [_artifact_v1(task.answer)]
+        shown["artifacts"] = [_artifact_v1(task.answer, task.files)]
     if history is None or history > 0:
-        shown["history"] = [_message_v1(task, "ROLE_USER", f"{task.id}-asked", task.asked)]
+        shown["history"] = [_message_v1(task, "ROLE_USER", f"{task.id}-asked", *task.asked)]
     return shown
 
 
@@ -56,17 +58,17 @@ def _status_v1(task: Task) -> JsonObject:
     state = "TASK_STATE_" + task.state.value.upper().replace("-", "_")
     status: dict[str, Any] = {"state": state, "timestamp": timestamp(task.at)}
     if task.said:
-        status["message"] = _message_v1(task, "ROLE_AGENT", f"{task.id}-{task.state}", task.said)
+        status["message"] = _message_v1(task, "ROLE_AGENT", f"{task.id}-{task.state}", Text(text=task.said))
     return status
 
 
-def _message_v1(task: Task, role: str, message_id: str, text: str) -> JsonObject:
+def _message_v1(task: Task, role: str, message_id: str, *said: Said) -> JsonObject:
     named = {"messageId": message_id, "contextId": task.context_id, "taskId": task.id}
-    return {**named, "role": role, "parts": [{"text": text}]}
+    return {**named, "role": role, "parts": [part_v1(part) for part in said]}
 
 
-def _artifact_v1(text: str) -> JsonObject:
-    return {"artifactId": ANSWER, "parts": [{"text": text}]}
+def _artifact_v1(text: str, files: Sequence[Said] = ()) -> JsonObject:
+    return {"artifactId": ANSWER, "parts": [part_v1(part) for part in (Text(text=text), *files)]}
 
 
 def _update_v1(update: Begun | Moved | Chunk) -> JsonObject:
@@ -78,7 +80,8 @@ def _update_v1(update: Begun | Moved | Chunk) -> JsonObject:
             return {"statusUpdate": {**place, "status": _status_v1(task)}}
         case Chunk(text=text, is_more=is_more, is_last=is_last):
             more = {"append": is_more, "lastChunk": is_last}
-            return {"artifactUpdate": {**place, "artifact": _artifact_v1(text), **more}}
+            artifact = _artifact_v1(text, update.task.files if is_last else ())
+            return {"artifactUpdate": {**place, "artifact": artifact, **more}}
 
 
 # ── 0.3 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -92,26 +95,26 @@ def _task_v03(task: Task, history: int | None = None) -> JsonObject:
         "status": _status_v03(task),
     }
     if task.answer:
-        shown["artifacts"] = [_artifact_v03(task.answer)]
+        shown["artifacts"] = [_artifact_v03(task.answer, task.files)]
     if history is None or history > 0:
-        shown["history"] = [_message_v03(task, "user", f"{task.id}-asked", task.asked)]
+        shown["history"] = [_message_v03(task, "user", f"{task.id}-asked", *task.asked)]
     return shown
 
 
 def _status_v03(task: Task) -> JsonObject:
     status: dict[str, Any] = {"state": task.state.value, "timestamp": timestamp(task.at)}
     if task.said:
-        status["message"] = _message_v03(task, "agent", f"{task.id}-{task.state}", task.said)
+        status["message"] = _message_v03(task, "agent", f"{task.id}-{task.state}", Text(text=task.said))
     return status
 
 
-def _message_v03(task: Task, role: str, message_id: str, text: str) -> JsonObject:
+def _message_v03(task: Task, role: str, message_id: str, *said: Said) -> JsonObject:
     named = {"kind": "message", "messageId": message_id, "contextId": task.context_id, "taskId": task.id}
-    return {**named, "role": role, "parts": [{"kind": "text", "text": text}]}
+    return {**named, "role": role, "parts": [part_v03(part) for part in said]}
 
 
-def _artifact_v03(text: str) -> JsonObject:
-    return {"artifactId": ANSWER, "parts": [{"kind": "text", "text": text}]}
+def _artifact_v03(text: str, files: Sequence[Said] = ()) -> JsonObject:
+    return {"artifactId": ANSWER, "parts": [part_v03(part) for part in (Text(text=text), *files)]}
 
 
 def _update_v03(update: Begun | Moved | Chunk) -> JsonObject:
@@ -125,7 +128,8 @@ def _update_v03(update: Begun | Moved | Chunk) -> JsonObject:
             return {"kind": "status-update", **place, "status": _status_v03(task), "final": is_final}
         case Chunk(text=text, is_more=is_more, is_last=is_last):
             more = {"append": is_more, "lastChunk": is_last}
-            return {"kind": "artifact-update", **place, "artifact": _artifact_v03(text), **more}
+            artifact = _artifact_v03(text, update.task.files if is_last else ())
+            return {"kind": "artifact-update", **place, "artifact": artifact, **more}
 
 
 def _wrapped(task: JsonObject) -> JsonObject:

@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from agent_api.a2a.parts import CONTENT_TYPE_NOT_SUPPORTED, Said, files_in, said_in
 from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
 from agent_api.access.spending import SpendingBook
@@ -18,6 +19,7 @@ from agent_api.wire.runs import NewRun
 from agent_core import events as ev
 from agent_core.chat import TextDelta
 from agent_core.errors import RunNotFoundError
+from agent_core.messages import Message, Text
 from agent_core.planning import ASKED, CallState
 from agent_core.ports import StoredEvent
 from agent_core.state import Phase, RunState
@@ -57,10 +59,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """When it came to this, in seconds since the epoch."""
     said: str
     """What goes with the state: a question, or why it failed; empty: nothing."""
-    asked: str
+    asked: tuple[Said, ...]
     """What the task was begun with."""
     answer: str
     """Empty: there is none yet."""
+    files: tuple[Said, ...] = ()
+    """What comes with the answer."""
 
     @property
     def is_over(self) -> bool:
@@ -100,9 +104,14 @@ def task_of(state: RunState) -> Task:
         state=stands,
         at=state.updated_at,
         said=said,
-        asked=state.input.text if state.input else "",
+        asked=said_in(state.input),
         answer=state.answer if stands is TaskState.COMPLETED else "",
+        files=files_in(_last_said(state)) if stands is TaskState.COMPLETED else (),
     )
+
+
+def _last_said(state: RunState) -> Message | None:
+    return next((one for one in reversed(state.messages) if one.role == "assistant"), None)
 
 
 class Tasks:
@@ -119,13 +128,13 @@ class Tasks:
         Raises:
             A2aRefusedError: there is none of that id.
         """
-        task = task_of(await self._load(task_id))
+        task = task_of(await self.load(task_id))
         if task.state is not TaskState.WORKING:
             return task
         view = await self._supervisor.view(task_id)  # knows why nobody drives it
         return msgspec.structs.replace(task, said=view.error)
 
-    async def send(self, text: str, *, task_id: str = "", context_id: str = "") -> Task:
+    async def send(self, parts: tuple[Said, ...], *, task_id: str = "", context_id: str = "") -> Task:
         """Begin a task, or answer what one asks.
 
         Raises:
@@ -133,13 +142,19 @@ class Tasks:
             ScopeMissingError: the key may not do this.
             AgentError: no more can be taken on, or the key has spent what it may.
         """
+        text = "\n".join(part.text for part in parts if isinstance(part, Text))
+        has_files = any(not isinstance(part, Text) for part in parts)
         if task_id:
+            if has_files:
+                raise A2aRefusedError(CONTENT_TYPE_NOT_SUPPORTED, "what a task asks is answered by a text")
             return await self._reply(text, task_id, context_id)
         self._need(Scope.RUNS_WRITE)
         key = self._principal.key
         self._book.check(key, time.time())
         own = partial(self._book.own, tenant=key.tenant, key_id=key.key_id)
-        view = await self._supervisor.submit(NewRun(prompt=text, session_id=context_id), on_started=own)
+        message = Message(role="user", parts=parts) if has_files else None
+        new = NewRun(prompt=text, session_id=context_id)
+        view = await self._supervisor.submit(new, message=message, on_started=own)
         return await self.get(view.run_id)
 
     async def cancel(self, task_id: str) -> Task:
@@ -150,7 +165,7 @@ class Tasks:
             ScopeMissingError: the key may not do this.
         """
         self._need(Scope.RUNS_WRITE)
-        if task_of(await self._load(task_id)).is_over:
+        if task_of(await self.load(task_id)).is_over:
             raise A2aRefusedError(TASK_NOT_CANCELABLE, f"task {task_id!r} is over")
         now = self._supervisor.agent.runner.now()
         await self._supervisor.command(task_id, ev.RunCancelled(at=now, by=self._by))
@@ -162,7 +177,7 @@ class Tasks:
         Raises:
             AgentError: the journal cannot be read.
         """
-        state = await self._load(task_id)
+        state = await self.load(task_id)
         told, text, began = task_of(state), "", state.seq
         yield Begun(task=told)
         async for item, after in followed(self._supervisor, task_id):
@@ -176,7 +191,7 @@ class Tasks:
                 if isinstance(item.event, ev.ToolsCalled | ev.PlanProposed):
                     text = ""  # what it said on the way is no answer: the next takes its place
                 now = task_of(state)
-                if now.answer and now.answer != text:
+                if now.answer and (now.answer != text or now.files):
                     yield Chunk(task=now, text=now.answer, is_more=False, is_last=True)
                 if now.state is not told.state:
                     told = now
@@ -217,7 +232,7 @@ class Tasks:
 
     async def _reply(self, text: str, task_id: str, context_id: str) -> Task:
         self._need(Scope.APPROVALS_WRITE)
-        state = await self._load(task_id)
+        state = await self.load(task_id)
         if context_id and context_id != state.session_id:
             raise A2aRefusedError(TASK_NOT_FOUND, f"there is no task {task_id!r} in context {context_id!r}")
         asked = [call for call in state.calls.values() if call.status == ASKED and self._is_question(call)]
@@ -232,11 +247,25 @@ class Tasks:
         await self._supervisor.command(task_id, given)
         return await self.get(task_id)
 
-    async def _load(self, task_id: str) -> RunState:
+    async def load(self, task_id: str) -> RunState:
+        """The run that a task is.
+
+        Raises:
+            A2aRefusedError: there is none of that id.
+        """
         try:
             return await self._supervisor.agent.runner.load(task_id)
         except RunNotFoundError as error:
             raise A2aRefusedError(TASK_NOT_FOUND, f"there is no task {task_id!r}") from error
+
+    def may_push(self, *, write: bool) -> str:
+        """The key that asks, which may handle push notifications.
+
+        Raises:
+            ScopeMissingError: it may not.
+        """
+        self._need(Scope.WEBHOOKS_WRITE if write else Scope.WEBHOOKS_READ)
+        return self._principal.key.key_id
 
     def _is_question(self, call: CallState) -> bool:
         """Whether a text answers it: the others wait for a person to allow them."""

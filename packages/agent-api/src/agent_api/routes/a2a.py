@@ -1,10 +1,11 @@
 """`/a2a` and the agent card: the Agent2Agent protocol over JSON-RPC, in the revisions 1.0 and 0.3."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
@@ -14,6 +15,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from agent_api.a2a import methods
 from agent_api.a2a.card import PATH, card
+from agent_api.a2a.push_methods import PushCalls
 from agent_api.a2a.shapes import SHAPES, Revision
 from agent_api.a2a.tasks import Task, Tasks
 from agent_api.access.gate import Principal
@@ -23,6 +25,7 @@ from agent_api.errors import A2aRefusedError, OriginRefusedError
 from agent_api.json_rpc import JSON, STREAM, JsonRpcOperation
 from agent_api.openai.chat_reply import PING
 from agent_api.openai.talk import Waiting
+from agent_api.operations import Operations
 from agent_api.routes.events import same_origin
 from agent_api.supervisor import Supervisor
 from agent_core.errors import AgentError
@@ -60,6 +63,7 @@ async def a2a(
     principal: NamedDependency[Principal],
     supervisor: NamedDependency[Supervisor],
     daemon: NamedDependency[Daemon],
+    operations: NamedDependency[Operations],
 ) -> Response[bytes] | Stream:
     """Tasks are runs, a context is a session. To begin or end one takes `runs:write`, to answer one `approvals:write`."""
     if not same_origin(request):
@@ -68,10 +72,16 @@ async def a2a(
     try:
         message = wire.decode(body)
         revision = _revision(request, message)
+        tasks = Tasks(supervisor, principal, daemon.book)
         caller = methods.Caller(
-            tasks=Tasks(supervisor, principal, daemon.book),
+            tasks=tasks,
+            pushing=PushCalls(tasks=tasks, pushes=operations.pushes),
             shapes=SHAPES[revision],
-            card=lambda: card(_url(request, daemon), supervisor.agent.skills.listed()),
+            card=lambda: card(
+                _url(request, daemon),
+                supervisor.agent.skills.listed(),
+                sees=supervisor.agent.model.profile.vision,
+            ),
         )
         if message.name in methods.STREAMS:
             task = await methods.STREAMS[message.name][1](caller, message.given)
@@ -79,8 +89,8 @@ async def a2a(
             return Stream(frames, media_type=STREAM, headers=_HEADERS)
         result = await methods.METHODS[message.name][1](caller, message.given)
     except (A2aRefusedError, McpRefusedError) as error:
-        return _reply(wire.failure(wire.id_in(body), error.code, str(error)))
-    return _reply(wire.response(wire.id_in(body), result))
+        return _reply(wire.encode(wire.failure(wire.id_in(body), error.code, str(error))))
+    return _reply(_answer(wire.id_in(body), result))
 
 
 def card_route(*, is_public: bool) -> HTTPRouteHandler:
@@ -96,7 +106,7 @@ def card_route(*, is_public: bool) -> HTTPRouteHandler:
         request: Request[Any, Any, State], daemon: NamedDependency[Daemon]
     ) -> dict[str, object]:
         """Who this is and how it is spoken to; what it can do is in the extended card."""
-        return dict(card(_url(request, daemon)))
+        return dict(card(_url(request, daemon), sees=daemon.tenants.machine.model.profile.vision))
 
     return agent_card
 
@@ -129,9 +139,15 @@ async def _frames(
         yield _frame(wire.failure(request_id, wire.Code.INTERNAL, str(error)))
 
 
+def _answer(request_id: wire.RequestId | None, result: methods.Result) -> bytes:
+    if isinstance(result, Mapping):
+        return wire.encode(wire.response(request_id, result))
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "result": result})
+
+
 def _frame(message: wire.Message) -> bytes:
     return b"data: %b\n\n" % wire.encode(message)
 
 
-def _reply(message: wire.Message) -> Response[bytes]:
-    return Response(wire.encode(message), media_type=JSON, status_code=HTTP_200_OK)
+def _reply(body: bytes) -> Response[bytes]:
+    return Response(body, media_type=JSON, status_code=HTTP_200_OK)

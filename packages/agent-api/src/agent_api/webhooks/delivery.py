@@ -151,6 +151,10 @@ class Deliverer:
             "content-type": "application/json",
             "user-agent": f"agentd/{__version__}",
         }
+        if owed.token:
+            headers["x-a2a-notification-token"] = owed.token
+        if owed.authorization:
+            headers["authorization"] = owed.authorization
         try:
             reply = await self._web.send(HttpRequest(method="POST", url=owed.url, headers=headers, body=body))
         except SkillFailedError as error:

@@ -98,7 +98,7 @@ class Webhooks:
             InvalidRequestError: the address is none that may be reached.
             TooManyKeptError: there are as many as may be.
         """
-        await self._check(url)
+        await self.check(url)
         webhook_id = f"webhook_{secrets.token_hex(8)}"
         made = await self._records.change(
             _insert, (webhook_id, url, name, " ".join(dict.fromkeys(events)), key_id), self._now()
@@ -139,7 +139,7 @@ class Webhooks:
         """
         await self.view(webhook_id)
         if url is not None:
-            await self._check(url)
+            await self.check(url)
         given: dict[str, object] = {"url": url, "name": name}
         given["events"] = None if events is None else " ".join(dict.fromkeys(events))
         changed = {column: value for column, value in given.items() if value is not None}
@@ -226,7 +226,12 @@ class Webhooks:
         self._wake()
         return await self.delivery(webhook_id, message_id)
 
-    async def _check(self, url: str) -> None:
+    async def check(self, url: str) -> None:
+        """Hold that messages may be sent to an address.
+
+        Raises:
+            InvalidRequestError: it is none that may be reached.
+        """
         if not url.startswith("https://") and not self._web.limits.networks:
             raise InvalidRequestError(
                 "a webhook's address begins with https://: its messages say what runs do", param="url"
@@ -241,7 +246,7 @@ class Webhooks:
 
 
 def _insert(db: sqlite3.Connection, row: tuple[str, ...], now: float) -> bool:
-    (count,) = db.execute("SELECT count(*) FROM webhooks").fetchone()
+    (count,) = db.execute("SELECT count(*) FROM webhooks WHERE events <> ''").fetchone()
     if count >= MAX_WEBHOOKS:
         return False
     db.execute(
@@ -255,7 +260,8 @@ def _insert(db: sqlite3.Connection, row: tuple[str, ...], now: float) -> bool:
 def _all(db: sqlite3.Connection, webhook_id: str | None = None) -> list[WebhookView]:
     query = (
         "SELECT webhook_id, url, name, events, key_id, created_at, reason, failing_since, disabled_at FROM webhooks "
-        "WHERE ? IS NULL OR webhook_id = ? ORDER BY created_at, webhook_id"
+        "WHERE (? IS NULL AND webhook_id NOT IN (SELECT webhook_id FROM pushes)) OR webhook_id = ? "
+        "ORDER BY created_at, webhook_id"
     )
     views: list[WebhookView] = []
     for row in db.execute(query, (webhook_id, webhook_id)):

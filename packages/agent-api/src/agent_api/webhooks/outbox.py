@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from agent_core.state import RunState
+
 RETRY_S = (5.0, 60.0, 300.0, 1_800.0, 7_200.0, 18_000.0, 36_000.0, 50_400.0)
 """The waits before each further attempt, 32 hours together; each is drawn a tenth shorter or longer."""
 LEASE_S = 20.0
@@ -32,7 +34,9 @@ class News(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Seconds since the epoch."""
     session_id: str = ""
-    data: dict[str, object]
+    data: dict[str, object] = {}
+    state: RunState | None = None
+    """Of the run that it is about; not told as it is."""
 
 
 class Owed(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +53,9 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """The key that made the webhook."""
     generation: int
     before_until: float
+    token: str
+    """Comes along as it is, where the webhook is of one task; empty: none."""
+    authorization: str
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +78,7 @@ def owe(db: sqlite3.Connection, news: Sequence[News], now: float) -> int:
     """Owe every webhook that listens what it is not owed yet; returns how many deliveries that are."""
     if not news:
         return 0
-    query = "SELECT webhook_id, events, created_at FROM webhooks WHERE disabled_at IS NULL"
+    query = "SELECT webhook_id, events, created_at FROM webhooks WHERE disabled_at IS NULL AND events <> ''"
     listening = [(row[0], row[1].split(), row[2]) for row in db.execute(query)]
     return sum(
         owe_one(db, webhook_id, one, now)
@@ -81,12 +88,12 @@ def owe(db: sqlite3.Connection, news: Sequence[News], now: float) -> int:
     )
 
 
-def owe_one(db: sqlite3.Connection, webhook_id: str, news: News, now: float) -> int:
-    """Owe one webhook something; 0: it was owed that already."""
+def owe_one(db: sqlite3.Connection, webhook_id: str, news: News, now: float, *, payload: str = "") -> int:
+    """Owe one webhook something; 0: it was owed that already. `payload` is the body, where it is not that of `news`."""
     return db.execute(
         "INSERT OR IGNORE INTO deliveries (webhook_id, message_id, type, session_id, payload, created_at, status, "
         "attempts, due_at, last_status, last_error) VALUES (?, ?, ?, ?, ?, ?, 'pending', 0, ?, 0, '')",
-        (webhook_id, news.message_id, news.type, news.session_id, payload_of(news), now, now),
+        (webhook_id, news.message_id, news.type, news.session_id, payload or payload_of(news), now, now),
     ).rowcount
 
 
@@ -109,8 +116,10 @@ def next_due(db: sqlite3.Connection) -> float | None:
 def claim(db: sqlite3.Connection, now: float, limit: int, busy: Sequence[str]) -> list[Owed]:
     """What is due, of webhooks that are not `busy`; nobody else gets it before `LEASE_S` is over."""
     query = (
-        "SELECT number, webhook_id, message_id, payload, attempts, url, key_id, generation, before_until "
-        "FROM deliveries JOIN webhooks USING (webhook_id) "
+        "SELECT number, webhook_id, message_id, payload, attempts, url, key_id, generation, before_until, "
+        "COALESCE(token, '') AS token, "
+        "CASE WHEN credentials <> '' THEN scheme || ' ' || credentials ELSE '' END AS authorization "
+        "FROM deliveries JOIN webhooks USING (webhook_id) LEFT JOIN pushes USING (webhook_id) "
         "WHERE status = 'pending' AND due_at <= ? AND disabled_at IS NULL "
         "AND webhook_id NOT IN (SELECT value FROM json_each(?)) ORDER BY due_at, number LIMIT ?"
     )
@@ -180,8 +189,11 @@ def disable(db: sqlite3.Connection, webhook_id: str, reason: str, now: float) ->
 
 
 def upkeep(db: sqlite3.Connection, now: float) -> list[tuple[str, str]]:
-    """Remove what is old from the log; returns the webhooks that are disabled for being owed too much, and why."""
+    """Remove what is old from the log, and who was told of tasks that are old; returns the webhooks that are disabled for being owed too much, and why."""
     db.execute("DELETE FROM deliveries WHERE created_at < ?", (now - KEEP_S,))
+    query = "DELETE FROM webhooks WHERE created_at < ? AND webhook_id IN (SELECT webhook_id FROM pushes)"
+    db.execute(query, (now - KEEP_S,))
+    db.execute("DELETE FROM pushes WHERE webhook_id NOT IN (SELECT webhook_id FROM webhooks)")
     query = "SELECT webhook_id, count(*) FROM deliveries WHERE status = 'pending' GROUP BY webhook_id HAVING count(*) > ?"
     disabled: list[tuple[str, str]] = []
     for webhook_id, owed in db.execute(query, (MAX_OWED,)).fetchall():
