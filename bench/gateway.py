@@ -26,7 +26,7 @@ PEERS = {
     "anthropic": Peer(FILE, "anthropic==2.12.0"),
     "litellm": Peer(FILE, "litellm==1.106.2,mcp==2.3.0"),  # its tool calls import mcp
 }
-OURS = ("ours", "ours[aiohttp]")
+OURS = ("ours", "ours[httptools]")
 MEASUREMENTS = ("call", "agent", "chunks", "held", "import")
 TURNS, CHUNKS = 2, 1_000
 SCRIPT = Path(__file__).parent / "peers" / f"{FILE}.py"
@@ -165,7 +165,7 @@ def figures(rounds: Rounds) -> list[Figure]:
         peers = rounds.shown(figure, what)
         return [
             Figure(f"gateway.{name}{suffix}", value(figure, ours), unit, target, peers)
-            for ours, suffix in zip(OURS, ("", ".aiohttp"), strict=True)
+            for ours, suffix in zip(OURS, ("", ".httptools"), strict=True)
         ]
 
     def ratio(name: str, figure: str, over: str, under: str, target: str) -> Figure:
@@ -176,7 +176,7 @@ def figures(rounds: Rounds) -> list[Figure]:
         *plain("call_cpu", "call_us", "us", "call"),
         ratio("call_to_raw_httpx", "call_us", ours, "raw httpx", "<= 1.2"),
         ratio("openai_to_call", "call_us", "openai", ours, ">= 2"),
-        ratio("openai_to_call.aiohttp", "call_us", "openai", fast, ">= 10"),
+        ratio("openai_to_call.httptools", "call_us", "openai", fast, ">= 10"),
         *plain("agent_call_cpu", "agent_us", "us", "agent"),
         ratio("openai_to_agent_call", "agent_us", "openai", ours, ">= 5"),
         ratio("litellm_to_agent_call", "agent_us", "litellm", ours, ">= 10"),

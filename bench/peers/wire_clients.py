@@ -128,13 +128,13 @@ class Ours:
             await model.aclose()
 
 
-class OursAiohttp(Ours):
-    """agent-gateway over aiohttp."""
+class OursHttptools(Ours):
+    """agent-gateway over httptools."""
 
     def transport(self):
-        from agent_gateway.aiohttp_transport import AiohttpTransport
+        from agent_gateway.httptools_transport import HttptoolsTransport
 
-        return AiohttpTransport(max_connections=2 * HELD)
+        return HttptoolsTransport(max_connections=2 * HELD)
 
 
 class RawHttpx:
@@ -302,7 +302,7 @@ class Anthropic:
 
 CLIENTS = {
     "ours": (Ours, "from agent_gateway import connect; connect('openai:m', api_key='k')"),
-    "ours[aiohttp]": (OursAiohttp, "from agent_gateway import connect; connect('openai:m', api_key='k')"),
+    "ours[httptools]": (OursHttptools, "from agent_gateway import connect; connect('openai:m', api_key='k')"),
     "raw httpx": (RawHttpx, "import httpx, msgspec; httpx.AsyncClient()"),
     "raw aiohttp": (RawAiohttp, "import aiohttp, msgspec"),
     "openai": (OpenAI, "import openai; openai.AsyncOpenAI(api_key='k')"),

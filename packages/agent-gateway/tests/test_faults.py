@@ -22,7 +22,6 @@ import pytest
 
 from agent_core.chat import CallContext, Completion, ModelRequest
 from agent_core.messages import user
-from agent_gateway.aiohttp_transport import AiohttpTransport
 from agent_gateway.client import HttpChatModel
 from agent_gateway.errors import (
     BrokenReplyError,
@@ -35,6 +34,7 @@ from agent_gateway.errors import (
     RateLimitedError,
     ReplyTooLargeError,
 )
+from agent_gateway.httptools_transport import HttptoolsTransport
 from agent_gateway.transport import HttpxTransport, Timeouts
 
 Writer: TypeAlias = asyncio.StreamWriter
@@ -201,7 +201,7 @@ FAULTS: dict[str, tuple[Answer, type[GatewayError], str]] = {
 }
 
 
-@pytest.fixture(params=(HttpxTransport, AiohttpTransport), ids=lambda kind: kind.__name__)
+@pytest.fixture(params=(HttpxTransport, HttptoolsTransport), ids=lambda kind: kind.__name__)
 def transport(request: pytest.FixtureRequest) -> Any:
     return request.param(timeouts=TIMEOUTS, max_reply_bytes=LIMIT_BYTES)
 

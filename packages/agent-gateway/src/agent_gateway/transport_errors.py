@@ -14,6 +14,14 @@ from agent_gateway.errors import (
 )
 
 
+class NotHttpError(ConnectionError):
+    """What came by a connection of ours is no reply of HTTP/1.1, or more than one."""
+
+
+class HungUpError(ConnectionError):
+    """The server closed a connection of ours without a word to the request."""
+
+
 class Fault(StrEnum):
     """What a client's exception means for the caller."""
 
@@ -62,50 +70,19 @@ ERRORS: Mapping[str, tuple[Fault, str]] = MappingProxyType(
         "httpx.StreamClosed": (Fault.BUG, ""),
         "httpx.RequestNotRead": (Fault.BUG, ""),
         "httpx.ResponseNotRead": (Fault.BUG, ""),
-        "aiohttp.ClientError": (Fault.UNREACHABLE, "the request failed"),
-        "aiohttp.ClientConnectionError": (Fault.UNREACHABLE, "the connection failed"),
-        "aiohttp.ClientOSError": (Fault.BROKEN, "the connection broke"),
-        "aiohttp.ClientConnectionResetError": (Fault.BROKEN, "the connection broke while it was asked"),
-        "aiohttp.ClientConnectorError": (Fault.UNREACHABLE, "no connection"),
-        "aiohttp.ClientConnectorDNSError": (Fault.UNREACHABLE, "no connection: its name leads nowhere"),
-        "aiohttp.ClientProxyConnectionError": (Fault.UNREACHABLE, "no connection to the proxy"),
-        "aiohttp.ClientHttpProxyError": (Fault.UNREACHABLE, "the proxy did not let the request through"),
-        "aiohttp.ClientSSLError": (Fault.UNREACHABLE, "no secure connection"),
-        "aiohttp.ClientConnectorSSLError": (Fault.UNREACHABLE, "no secure connection"),
-        "aiohttp.ClientConnectorCertificateError": (Fault.CERTIFICATE, ""),
-        "aiohttp.ServerConnectionError": (Fault.BROKEN, "the connection broke"),
-        "aiohttp.ServerDisconnectedError": (Fault.BROKEN, "the connection broke before it answered"),
-        "aiohttp.ServerFingerprintMismatch": (Fault.CERTIFICATE, ""),
-        "aiohttp.ServerTimeoutError": (Fault.READ_TIMEOUT, "it did not answer in time"),
-        "aiohttp.ConnectionTimeoutError": (Fault.CONNECT_TIMEOUT, "no connection in time"),
-        "aiohttp.SocketTimeoutError": (Fault.READ_TIMEOUT, "it fell silent for too long"),
-        "aiohttp.ClientPayloadError": (Fault.BROKEN, "the connection broke while it answered"),
-        "aiohttp.ClientResponseError": (Fault.BROKEN, "it does not keep to HTTP"),
-        "aiohttp.HttpProcessingError": (Fault.BROKEN, "it does not keep to HTTP"),
-        "aiohttp.ContentTypeError": (Fault.BUG, ""),
-        "aiohttp.TooManyRedirects": (Fault.OURS, "it redirects in circles"),
-        "aiohttp.WSServerHandshakeError": (Fault.BUG, ""),
-        "aiohttp.WSMessageTypeError": (Fault.BUG, ""),
-        "aiohttp.WebSocketError": (Fault.BUG, ""),
-        "aiohttp.UploadAbortedError": (Fault.BROKEN, "the connection broke while it was asked"),
-        "aiohttp.EofStream": (Fault.BUG, ""),
-        "aiohttp.InvalidURL": _OURS_URL,
-        "aiohttp.InvalidUrlClientError": _OURS_URL,
-        "aiohttp.InvalidUrlRedirectClientError": _OURS_URL,
-        "aiohttp.NonHttpUrlClientError": (Fault.OURS, "the base URL must begin with https:// or http://"),
-        "aiohttp.NonHttpUrlRedirectClientError": (
-            Fault.OURS,
-            "the base URL must begin with https:// or http://",
-        ),
-        "aiohttp.RedirectClientError": (Fault.OURS, "it redirects wrongly"),
+        "agent_gateway.NotHttpError": (Fault.BROKEN, "it does not keep to HTTP"),
+        "agent_gateway.HungUpError": (Fault.BROKEN, "the connection broke before it answered"),
         "builtins.TimeoutError": (Fault.READ_TIMEOUT, "it did not answer in time"),
+        "builtins.ConnectionRefusedError": (Fault.UNREACHABLE, "no connection"),
         "builtins.ConnectionError": (Fault.BROKEN, "the connection broke"),
         "builtins.OSError": (Fault.UNREACHABLE, "the network failed"),
+        "socket.gaierror": (Fault.UNREACHABLE, "no connection: its name leads nowhere"),
+        "ssl.SSLError": (Fault.UNREACHABLE, "no secure connection"),
         "zlib.error": (Fault.BROKEN, "its reply is compressed wrongly"),
         "builtins.ValueError": (Fault.OURS, "the request breaks HTTP (a line break in the key?)"),
     }
 )
-"""Every exception class that the clients make public, as `package.Class`, and what the standard library raises."""
+"""Every exception class that httpx makes public, as `package.Class`, ours, and what the standard library raises."""
 
 
 def translate(error: Exception, where: str, *, began: bool = False) -> ModelError:
