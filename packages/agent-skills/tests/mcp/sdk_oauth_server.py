@@ -5,6 +5,7 @@ Prints both addresses in a line of JSON and serves until its input ends. For tes
     GET  /test/counts    how often what was asked for
     POST /test/expire    every access token runs out
     POST /test/revoke    and what renews it
+    POST /test/deaf      no token is taken any more; asked again, they are
 """
 
 import asyncio
@@ -45,6 +46,7 @@ class Provider:
     def __init__(self):
         self.clients, self.codes, self.access, self.refresh = {}, {}, {}, {}
         self.counts = Counter()
+        self.is_deaf = False
 
     async def get_client(self, client_id):
         return self.clients.get(client_id)
@@ -84,7 +86,7 @@ class Provider:
         return self.grant(client.client_id, scopes, refresh_token.resource)
 
     async def load_access_token(self, token):
-        return self.access.get(token)
+        return None if self.is_deaf else self.access.get(token)
 
     verify_token = load_access_token
 
@@ -142,7 +144,12 @@ def controls(provider):
         provider.refresh.clear()
         return JSONResponse({})
 
+    async def deaf(_request):
+        provider.is_deaf = not provider.is_deaf
+        return JSONResponse({})
+
     return [
+        Route("/test/deaf", deaf, methods=["POST"]),
         Route("/test/counts", counts),
         Route("/test/expire", expire, methods=["POST"]),
         Route("/test/revoke", revoke, methods=["POST"]),

@@ -167,6 +167,18 @@ async def test_a_login_that_is_not_valid_any_more_says_what_to_do_and_is_asked_f
     assert await guarded.ask("counts") == before
 
 
+async def test_a_server_that_refuses_what_was_just_renewed_is_named(guarded, file, tmp_path):
+    await log_in(guarded, file)
+    await guarded.ask("deaf", "POST")
+    try:
+        async with mounted_desk(guarded, file, tmp_path) as (mount, _):
+            assert "refuses the token that is valid now" in mount.problem
+    finally:
+        await guarded.ask("deaf", "POST")
+    async with mounted_desk(guarded, file, tmp_path) as (_, runner):
+        assert await added(runner) == "5"  # the login itself is as good as before
+
+
 async def test_a_server_is_there_once_a_person_has_logged_in(guarded, file, tmp_path):
     async with mounted_desk(guarded, file, tmp_path) as (mount, runner):
         assert "it wants a login (OAuth)" in mount.problem
@@ -252,6 +264,40 @@ async def test_a_login_that_is_refused_says_so_and_one_of_another_state_is_not_h
         await login.log_in(settings(guarded), file, show)
     await asyncio.gather(*visits)
     assert answers == [400, 404, "The login was refused. This window may be closed."]
+
+
+@pytest.mark.parametrize(
+    ("status", "challenge", "says"),
+    [
+        (
+            403,
+            'Bearer error="insufficient_scope", scope="more"',
+            "more rights than the login has; log in with",
+        ),
+        (403, "Bearer", "it wants credentials"),
+    ],
+)
+async def test_a_login_that_lacks_rights_is_told_from_one_that_is_refused(
+    serve, tmp_path, status, challenge, says
+):
+    from agent_skills.mcp.client.kept_login import KeptLogin
+
+    async def application(_scope, _receive, send):
+        headers = [(b"www-authenticate", challenge.encode()), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serve(application) as url:
+        one = McpServerSettings(name="desk", url=f"{url}/mcp", oauth=OAuthSettings())
+        file = TokenFile("desk", tmp_path / "desk.json", one.url)
+        file.write(tokens={"access_token": "a"}, client=None)
+        login = {"desk": KeptLogin(one, file)}
+        with anyio.fail_after(60):
+            async with mounted(
+                [one], SkillRegistry(), Pins(tmp_path / "pins.json"), authentications=login
+            ) as mounts:
+                assert says in mounts["desk"].problem
+    assert file.read().access_token == "a"
 
 
 async def test_a_port_that_is_taken_is_named(guarded, file):

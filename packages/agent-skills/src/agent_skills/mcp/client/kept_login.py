@@ -42,6 +42,7 @@ class KeptLogin:
             raise McpLoginError(self._name, f"it wants a login (OAuth); {self._advice()}")
         answer = yield _bearing(request, held), True
         if answer.status != 401:
+            self._check(answer)
             return
         async with self._file.locked():
             if self._file.read().access_token == held.access_token:  # else another has renewed it meanwhile
@@ -53,7 +54,14 @@ class KeptLogin:
                             outgoing := await flow.asend(answer_to_sdk(answer, outgoing))
                         ) is not given:  # which it is once there is a token
                             answer = yield of_sdk(outgoing), False
-        yield _bearing(request, self._file.read()), True
+        self._check((yield _bearing(request, self._file.read()), True))
+
+    def _check(self, answer: HttpAnswer) -> None:
+        """Hold that the server takes the token."""
+        if answer.status == 401:
+            raise McpLoginError(self._name, f"it refuses the token that is valid now; {self._advice()}")
+        if answer.status == 403 and "insufficient_scope" in answer.headers.get("www-authenticate", ""):
+            raise McpLoginError(self._name, f"it wants more rights than the login has; {self._advice()}")
 
     def _advice(self) -> str:
         return f"log in with `agent mcp login {self._name}`, or by `log_in` of agent_skills.mcp.client.login"

@@ -203,7 +203,7 @@ class McpMount:
                     "tools/call", params, headers=headers.custom(mirrored, arguments)
                 )
             except McpUnavailableError as error:
-                raise SkillFailedError(str(error), code="unavailable", retryable=True) from error
+                raise SkillFailedError(str(error), code="unavailable", retryable=error.retryable) from error
             except McpRefusedError as error:
                 raise SkillFailedError(f"{self.settings.name}: {error}", code="refused") from error
             except McpError as error:
