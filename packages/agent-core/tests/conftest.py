@@ -8,7 +8,7 @@ import pytest
 from agent_core import events as ev
 from agent_core.messages import Message, assistant, user
 from agent_core.policy import Policy
-from agent_core.ports import Journal, Observer
+from agent_core.ports import Journal, Memory, Observer
 from agent_core.runner import Runner
 from agent_core.state import Phase, RunState
 from agent_core.testing import (
@@ -112,6 +112,7 @@ def runner_of() -> Callable[..., Runner]:
         tools: ScriptedTools | dict[str, object] | None = None,
         *,
         journal: Journal | None = None,
+        memory: Memory | None = None,
         policy: Policy | None = None,
         observers: Sequence[Observer] = (),
         **decides: Any,
@@ -119,7 +120,7 @@ def runner_of() -> Callable[..., Runner]:
         return Runner(
             model=ScriptedModel(model) if isinstance(model, Sequence) else model,
             tools=ScriptedTools(tools or {}) if isinstance(tools, dict | None) else tools,
-            memory=NoMemory(),
+            memory=memory or NoMemory(),
             journal=InMemoryJournal() if journal is None else journal,
             policy=policy,
             observers=observers,

@@ -4,7 +4,7 @@ import anyio
 
 from agent_core import events as ev
 from agent_core.state import Phase
-from agent_core.testing import ScriptedModel, ScriptedTools, answer, call
+from agent_core.testing import NoMemory, ScriptedModel, ScriptedTools, answer, call
 from agent_core.tools import Label, ToolSpec
 
 
@@ -111,3 +111,34 @@ async def test_a_run_that_was_driven_meanwhile_is_not_driven_again(runner_of):
         model.let_go.set()
     assert model.asked == ["once"]
     assert seen[-1] == "outcome.stored", "who waited hears what happened"
+
+
+class Asked(NoMemory):
+    """Keeps what it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.requests = []
+
+    async def hydrate(self, request):
+        self.requests.append(request)
+        return await super().hydrate(request)
+
+
+async def test_memory_is_told_of_the_run_that_began_its_session(runner_of):
+    asked = Asked()
+    runner = runner_of([answer("ok")], memory=asked)
+    first = await runner.run("one")
+    await runner.run("two", session_id=first.session_id)
+    await runner.run("three", session_id="named")
+    again = await runner.run("four")
+    assert [request.is_first for request in asked.requests] == [True, False, False, True]
+    assert again.session_id != first.session_id
+
+
+async def test_a_fork_of_the_first_run_is_not_the_first(runner_of):
+    asked = Asked()
+    runner = runner_of([answer("ok")], memory=asked)
+    first = await runner.run("one")
+    await runner.drive(await runner.fork(first.run_id, 1))
+    assert [request.is_first for request in asked.requests] == [True, False]

@@ -95,6 +95,15 @@ async def test_the_journal_is_read_once_a_session(journal: Counting) -> None:
     assert journal.runs_read == ["run_001"]
 
 
+async def test_the_first_run_of_a_session_reads_nothing_and_the_next_one_reads_it(journal: Counting) -> None:
+    kept = memory(journal)
+    assert await kept.hydrate(replace(request("s"), is_first=True)) == ()
+    assert (journal.lists, journal.runs_read) == (0, [])
+    await kept.remember(await write(journal, 1, "one"))
+    await write(journal, 2, "elsewhere")
+    assert texts(await kept.hydrate(request("s"))) == ["one", "re: one", "elsewhere", "re: elsewhere"]
+
+
 async def test_no_more_is_read_than_the_budget_takes(journal: Counting) -> None:
     for number in range(1, 40):
         await write(journal, number, "one")

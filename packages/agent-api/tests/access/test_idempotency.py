@@ -1,5 +1,7 @@
 """Idempotency keys: what is sent again is not done again."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import anyio
 import pytest
 
@@ -24,6 +26,28 @@ def test_a_reply_is_given_again_for_a_day_and_to_its_key_alone(replies):
     assert replies.begin("k", "n", now=2.0, **ask) == REPLY
     assert replies.begin("other", "n", now=2.0, **ask) is None
     assert replies.begin("k", "n", now=1.0 + KEEP_S, **ask) is None
+
+
+def test_replies_are_erased_while_others_are_kept(replies, tmp_path):
+    def erase():
+        for number in range(60):
+            replies.forget([f"session_{number}"])
+
+    with ThreadPoolExecutor(1) as thread:
+        erasing, number = thread.submit(erase), 0
+        while not erasing.done():
+            ask = {"path": "/a", "body": b"x", "now": float(number)}
+            assert replies.begin("k", f"n{number}", **ask) is None
+            reply = Reply(status=202, headers=[], body=f'"session_{number}"'.encode())
+            replies.end("k", f"n{number}", reply=reply, **ask)
+            for _ in range(20):  # a reply that is read while another is erased
+                replies.begin("k", f"n{number}", **ask)
+                replies._under_way.clear()
+            number += 1
+        erasing.result()
+    replies.forget([f"session_{n}" for n in range(number)])
+    assert replies.begin("k", "n0", path="/a", body=b"x", now=1.0) is None
+    assert b"session_" not in (tmp_path / "replies.db").read_bytes()
 
 
 def test_a_name_is_for_one_request(replies):

@@ -27,6 +27,7 @@ from agent_core.errors import (
 from agent_core.limits import seconds_left
 from agent_core.messages import Message
 from agent_core.ports import HydrateRequest, Observer, StoredEvent
+from agent_core.sessions import own_session
 from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
 from agent_core.tool_modes import TOOL_MODES, Ask, TurnOutcome, TurnView
 from agent_core.tools import ToolOffer, ToolSpec
@@ -286,6 +287,7 @@ class Drive:
             input=self.state.messages[0],
             budget_tokens=profile.context_tokens - profile.reply_tokens,
             instructions=self.state.instructions,
+            is_first=self.state.session_id == own_session(self.state.run_id),
         )
         messages = await self.adapters.memory.hydrate(request)
         await self.commit(ev.ContextHydrated(at=self.now(), messages=tuple(messages)))

@@ -118,6 +118,8 @@ class HydrateRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Tokens that instructions, context and input may take together."""
     instructions: str = ""
     """Counted, and not returned."""
+    is_first: bool = False
+    """The session began with this run, so nothing was said in it before."""
 
 
 class Memory(Protocol):

@@ -33,7 +33,7 @@ from agent_core.ports import (
     ToolRunner,
 )
 from agent_core.reflexion import DEFAULT, AnswerCheck, Reflexion
-from agent_core.sessions import SessionOrder
+from agent_core.sessions import SessionOrder, own_session
 from agent_core.state import RunState
 from agent_core.system import SystemClock, SystemIds
 from agent_core.transitions import evolve
@@ -144,7 +144,7 @@ class Runner:
         event = ev.RunStarted(
             at=self.adapters.clock.now(),
             run_id=run_id,
-            session_id=session_id or self.adapters.ids.new("session"),
+            session_id=session_id or own_session(run_id),
             input=user(prompt) if isinstance(prompt, str) else prompt,
             model=self.adapters.model.profile.name,
             instructions=instructions,

@@ -5,6 +5,11 @@ from collections import deque
 import anyio
 
 
+def own_session(run_id: str) -> str:
+    """The session of a run that is given none: named after it, so that whoever sees both knows that it is the first."""
+    return f"session_{run_id.partition('_')[2] or run_id}"
+
+
 class SessionOrder:
     """Turns of the sessions of one process. A session that nobody drives takes no room."""
 

@@ -180,6 +180,8 @@ class SessionMemory:
 
     async def _follow(self, session: _Session, request: HydrateRequest, budget_tokens: int) -> None:
         """Read what is missing: all that the budget can take, or what others finished since."""
+        if request.is_first:
+            return
         if session.covered_tokens >= budget_tokens and await self._read_fresh(session, request):
             return
         runs = await self._read(request, budget_tokens)

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from agent_api.access.private_file import open_private
-from agent_api.errors import IdempotencyError
+from agent_api.errors import IdempotencyError, SettingsError
 from agent_core.errors import JournalUnavailableError
 
 KEEP_S = 86_400.0
@@ -50,9 +50,12 @@ class Replies:
         Raises:
             SettingsError: it cannot be opened.
         """
-        path = folder / "replies.db"
-        self._connection = open_private(path, (_SCHEMA,), what="the replies", secure_delete=True)
+        self._path = folder / "replies.db"
+        self._connection = self._open()
         self._under_way: set[tuple[str, str]] = set()
+
+    def _open(self) -> sqlite3.Connection:
+        return open_private(self._path, (_SCHEMA,), what="the replies", secure_delete=True)
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -92,16 +95,21 @@ class Replies:
     def forget(self, names: Sequence[str]) -> None:
         """Erase every reply in which one of these names stands, and what is left of it in the write-ahead log.
 
+        May run in another thread: it has a connection of its own. The log of one that is in use cannot be emptied.
+
         Raises:
-            JournalUnavailableError: the storage failed; ask again.
+            JournalUnavailableError: the storage failed, or others read the file all the time; ask again.
         """
         try:
-            self._connection.executemany(
-                "DELETE FROM replies WHERE instr(reply, CAST(? AS BLOB)) > 0", [(name,) for name in names]
-            )
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
-            raise JournalUnavailableError("the kept replies", str(error)) from error
+            with closing(self._open()) as connection:
+                connection.executemany(
+                    "DELETE FROM replies WHERE instr(reply, CAST(? AS BLOB)) > 0", [(name,) for name in names]
+                )
+                (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except (sqlite3.Error, SettingsError) as error:
+            raise JournalUnavailableError(str(self._path), str(error)) from error
+        if busy:
+            raise JournalUnavailableError(str(self._path), "another process is reading it")
 
 
 def _digest(path: str, body: bytes) -> bytes:
