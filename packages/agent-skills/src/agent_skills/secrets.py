@@ -3,17 +3,21 @@
 A skill declares the names; the operator grants them to its plugin (`policy`); the runner looks them up here at each call.
 """
 
+import base64
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote, quote_plus
 
 SecretSource: TypeAlias = Callable[[str], str | None]
 """The value of a secret, or None where there is none of that name. Asked at each call, so a new value counts at once."""
 
 MIN_MASKED_CHARS = 4
 """Shorter values are everywhere by chance, and masking them would only say what they are."""
+_IN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 _NAME = re.compile(r"[a-z0-9_]{1,64}")
 
 
@@ -39,11 +43,30 @@ class Secrets(Mapping[str, str]):
     __str__ = __repr__
 
     def mask(self, text: str) -> str:
-        """The text with the values replaced by their names."""
-        for name, value in sorted(self._values.items(), key=lambda item: -len(item[1])):
-            if len(value) >= MIN_MASKED_CHARS:
-                text = text.replace(value, f"[secret {name}]")
+        """The text with the values replaced by their names, also as servers write them that repeat a request: within JSON,
+        HTML or an address, and in base64.
+        """
+        written = {
+            form: name
+            for name, value in self._values.items()
+            if len(value) >= MIN_MASKED_CHARS
+            for form in _forms(value)
+        }
+        for form in sorted(written, key=len, reverse=True):
+            text = text.replace(form, f"[secret {written[form]}]")
         return text
+
+
+def _forms(value: str) -> set[str]:
+    encoded = base64.b64encode(value.encode()).decode()
+    urls = {quote(value), quote(value, safe=""), quote_plus(value)}
+    texts = {
+        value,
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        value.translate(_IN_HTML),
+    }
+    return urls | texts | {encoded, encoded.rstrip("="), base64.urlsafe_b64encode(value.encode()).decode()}
 
 
 NO_SECRETS = Secrets({})
