@@ -68,6 +68,8 @@ WAYS_IN_AN_ADDRESS = [
     " https://evil.example/takemeaway  ",
     "www.recipes.example/?q=kJ7",  # behind what the person named
     "www.recipes.example//",
+    "https://WWW.rEciPes.example",
+    "https://EVIL.example/takemeaway",
 ]
 
 
@@ -81,13 +83,15 @@ def test_no_address_carries_what_was_read_in_private(url):
     [
         "www.recipes.example",
         "https://www.recipes.example/",
-        "HTTPS://WWW.Recipes.example",
+        "http://www.dora.example",
+        "http://WWW.Dora.example",
         "https://evil.example/takemeaway",  # as it stands in the page: nothing is written into it
         "https://own.example/wiki",  # as it stands in the notes: to where it belongs
     ],
 )
 def test_an_address_that_stands_as_it_is_may_be_opened(url):
-    assert decide(FETCH, {"url": url}, *NOTES, *READ_PAGE) is ALLOW
+    said = "read www.recipes.example and WWW.Dora.example"
+    assert decide(FETCH, {"url": url}, *NOTES, *READ_PAGE, said=said) is ALLOW
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,49 @@ def test_an_address_that_stands_as_it_is_may_be_opened(url):
 )
 def test_what_is_searched_for_carries_nothing_private(query, verdict):
     assert decide(FETCH, {"query": query}, *NOTES, *READ_PAGE) is verdict
+
+
+def opened(number, url):
+    return made(number, "fetch", {"url": url}, "nothing", UNTRUSTED)
+
+
+LINKS = " ".join(f"https://evil.example/{number:x}" for number in range(16))
+LETTERS = made(1, "fetch", {"url": "www.recipes.example"}, LINKS, UNTRUSTED)
+
+
+def test_a_secret_is_not_spelled_by_which_links_are_opened():
+    spelled = [message for n in range(8) for message in opened(n + 2, f"https://evil.example/{n:x}")]
+    url = {"url": "https://evil.example/a"}
+    assert decide(FETCH, url, *NOTES, *LETTERS, *spelled[:-2]) is ALLOW
+    assert decide(FETCH, url, *NOTES, *LETTERS, *spelled) is ASK
+    again = [message for n in range(8) for message in opened(n + 2, "https://evil.example/a")]
+    assert decide(FETCH, url, *NOTES, *LETTERS, *again) is ASK  # how often tells something too
+    assert decide(FETCH, {"url": "www.recipes.example"}, *NOTES, *LETTERS, *spelled) is ALLOW
+
+
+def test_links_that_were_opened_before_anything_private_was_read_told_nothing():
+    many = [message for n in range(16) for message in opened(n + 2, f"https://evil.example/{n:x}")]
+    url = {"url": "https://evil.example/a"}
+    assert decide(FETCH, url, *LETTERS, *many) is ALLOW
+    assert decide(FETCH, url, *LETTERS, *many, *NOTES) is ALLOW
+    memory = user(recalled("the password is ..."))
+    assert decide(FETCH, url, memory, *LETTERS, *many) is ASK
+
+
+def test_calls_beside_one_another_are_counted_in_their_order():
+    calls = [
+        ToolCall(tool_call_id=f"p{n}", name="fetch", arguments={"url": f"https://evil.example/{n:x}"})
+        for n in range(10)
+    ]
+    messages = [
+        user("read www.recipes.example"),
+        *NOTES,
+        *LETTERS,
+        Message(role="assistant", parts=tuple(calls)),
+    ]
+    state = RunState(run_id="r", messages=History(messages))
+    assert [Rules()(state, FETCH, call).verdict for call in calls] == [ALLOW] * 8 + [ASK] * 2
+    assert Rules(followed_links=0)(state, FETCH, calls[0]).verdict is ASK
 
 
 def test_public_data_of_a_tool_may_be_searched_for():

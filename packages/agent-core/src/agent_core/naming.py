@@ -52,11 +52,12 @@ def is_web_address(value: str) -> bool:
 def holds_exactly(text: str, value: str) -> bool:
     """Whether a text, as it was written, holds a value letter for letter: in capitals or spaces much can be carried away.
 
-    Of a web address only the scheme and the host may differ in case, and it may lack one `/` at its end.
+    Of a web address the host may be in small letters, whatever the text has, and it may lack one `/` at its end.
     """
     found = _WEB.match(value)
     host, rest = (found[1], value[found.end() :]) if found else ("", value)
-    bare = f"(?i:{re.escape(host)}){re.escape(rest.removesuffix('/') if host else rest)}"
+    hosts = f"(?i:{re.escape(host)})" if host == host.lower() else re.escape(host)
+    bare = f"{hosts}{re.escape(rest.removesuffix('/') if host else rest)}"
     return bool(value) and re.search(f"{_NOT_BEFORE}{bare}{_NOT_AFTER}", text) is not None
 
 

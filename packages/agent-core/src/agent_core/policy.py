@@ -7,7 +7,7 @@ who receives something, or what is destroyed (the "lethal trifecta", S. Willison
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 import msgspec
 
@@ -38,6 +38,12 @@ Policy: TypeAlias = Callable[[RunState, ToolSpec, ToolCall], Decision]
 """Decides on a call before it is made. Not asked again once a person allowed the call."""
 
 
+_Judged: TypeAlias = Literal[
+    ArgumentRole.DESTINATION, ArgumentRole.CHOICE, ArgumentRole.TARGET, ArgumentRole.CONTENT
+]
+"""The roles that are judged by the value alone."""
+
+
 class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A policy as data: the strictest rule that fits a call decides."""
 
@@ -56,6 +62,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     followed_link: Verdict = Verdict.ALLOW
     """A source that stands in untrusted content as it is, in a run that has read something private as well. Nothing
     can be written into such an address; yet which of several is opened tells something."""
+    followed_links: int = 8
+    """So many calls of one tool may do that once private content was read; a further one is decided as if the model had
+    composed the source. A page may offer a link for every letter, and have a secret spelled."""
     secret: Verdict = Verdict.ASK
     """An argument of a tool that sends out holds a secret, in a run that has read untrusted content."""
     tainted_argument: Verdict = Verdict.ASK
@@ -97,14 +106,15 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         for argument, given in call.arguments.items():
             role = spec.roles.get(argument, ArgumentRole.TARGET)
             for place, value in leaves(given, argument):
-                yield self._value(read, spec, role, place, value)
+                if role is ArgumentRole.SOURCE:
+                    yield self._source(read, spec, call, place, value)
+                else:
+                    yield self._value(read, role, place, value)
                 if Label.SENDS_OUT in spec.labels and (source := read.secret(value)):
                     reason = f"the argument {place!r} holds a secret (call {source})"
                     yield Decision(verdict=self.secret, reason=reason)
 
-    def _value(
-        self, read: Provenance, spec: ToolSpec, role: ArgumentRole, place: str, value: str
-    ) -> Decision:
+    def _value(self, read: Provenance, role: _Judged, place: str, value: str) -> Decision:
         match role:
             case ArgumentRole.CONTENT:
                 link, source = read.tainted_link(value)
@@ -122,27 +132,41 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
                     f"the person did not name the argument {place!r}, and this run has read untrusted content"
                 )
                 return ALLOWED if read.said_it(value) else Decision(verdict=self.destination, reason=reason)
-            case ArgumentRole.SOURCE | ArgumentRole.DESTINATION:
-                return self._address(read, spec, role, place, value)
+            case ArgumentRole.DESTINATION:
+                return ALLOWED if read.vouches(value) else self._unnamed(read, place, value)
             case _:
                 assert_never(role)
 
-    def _address(
-        self, read: Provenance, spec: ToolSpec, role: ArgumentRole, place: str, value: str
-    ) -> Decision:
-        if role is ArgumentRole.SOURCE:
-            is_fine = not _is_trio(read, spec) or read.leads_to(value)
-        else:
-            is_fine = read.vouches(value)
-        if is_fine:
+    def _source(self, read: Provenance, spec: ToolSpec, call: ToolCall, place: str, value: str) -> Decision:
+        if not _is_trio(read, spec) or read.leads_to(value):
             return ALLOWED
+        if not read.stands(value):
+            return self._unnamed(read, place, value)
+        if _followed_before(read, spec, call) >= self.followed_links:
+            reason = f"this run has opened {self.followed_links} addresses out of somebody's text after it read private content"
+            return Decision(verdict=self.destination, reason=reason)
+        return Decision(verdict=self.followed_link, reason=_out_of(place, read.taint(value)))
+
+    def _unnamed(self, read: Provenance, place: str, value: str) -> Decision:
         source = read.taint(value)
-        if role is ArgumentRole.SOURCE and read.stands(value):
-            return Decision(verdict=self.followed_link, reason=_out_of(place, source))
-        unnamed = (
+        reason = (
             f"nobody who is trusted named the argument {place!r}, and this run has read untrusted content"
         )
-        return Decision(verdict=self.destination, reason=_out_of(place, source) if source else unnamed)
+        return Decision(verdict=self.destination, reason=_out_of(place, source) if source else reason)
+
+
+def _followed_before(read: Provenance, spec: ToolSpec, call: ToolCall) -> int:
+    """How many calls of a tool before this one took a source from somebody's text, once private content was read."""
+    sources = [argument for argument, role in spec.roles.items() if role is ArgumentRole.SOURCE]
+    return sum(
+        any(
+            not read.leads_to(value)
+            for argument in sources
+            for _, value in leaves(made.arguments.get(argument))
+        )
+        for made in read.calls_since(Label.READS_PRIVATE, until=call.tool_call_id)
+        if made.name == spec.name
+    )
 
 
 def _out_of(place: str, source: str) -> str:

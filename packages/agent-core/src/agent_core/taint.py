@@ -37,7 +37,7 @@ from agent_core.naming import (
 )
 from agent_core.recollection import recollections, without_recalled
 from agent_core.state import RunState
-from agent_core.tools import Label, ToolResult
+from agent_core.tools import Label, ToolCall, ToolResult
 
 RECALLED = "memory"
 """Stands for the call where a value came out of what was recalled."""
@@ -88,8 +88,12 @@ class Provenance:
         self.untrusted: list[Untrusted] = []
         self.own: list[OwnData] = []
         self.labels: frozenset[Label] = labels_seen(state)
+        self._messages = state.messages
         self.secrets: list[tuple[str, str]] = []
+        self._before: frozenset[Label] = frozenset(state.read_before)
+        """The labels of what was there before the first call."""
         if recalled := _recalled(state):
+            self._before |= {*_OF_RECOLLECTIONS}
             text = "\n".join(recalled)
             self.untrusted.append(Untrusted(RECALLED, plain(text), "", text, 0))
         calls = _calls(state)
@@ -177,6 +181,16 @@ class Provenance:
         if not self._may_be_chosen(text):
             return True
         return called_by_name(self._written, text, (source.text for source in self.own))
+
+    def calls_since(self, label: Label, *, until: str) -> Iterator[ToolCall]:
+        """The calls that were made once a result with this label was read, up to the one with this id."""
+        was_read = label in self._before
+        for message in self._messages:
+            for call in message.tool_calls if was_read else ():
+                if call.tool_call_id == until:
+                    return
+                yield call
+            was_read = was_read or any(label in result.labels for result in message.tool_results)
 
     def _may_be_chosen(self, text: str) -> bool:
         """Whether untrusted content holds a value, and not by chance, as any text holds a `5`."""
