@@ -7,7 +7,7 @@ import pytest
 
 from agent_core import Phase
 from agent_core import events as ev
-from agent_core.testing import ScriptedTools, answer, call
+from agent_core.testing import InMemoryJournal, ScriptedTools, answer, call
 from agent_core.testing.models import calls
 from agent_core.tools import ToolCall, ToolSpec
 
@@ -76,6 +76,40 @@ async def test_the_next_tool_and_the_next_turn_have_all_their_time(runner_of):
     script = [call("hang", tool_call_id="h"), call("quick", tool_call_id="q"), answer("done")]
     state = await runner_of(script, tools).run("go")
     assert (results(state)["h"].error, results(state)["q"].content) == ("timeout", "slow is done")
+
+
+class Slow(InMemoryJournal):
+    """Waits before it writes, as one on a disk does."""
+
+    async def append(self, run_id, expected_seq, events, *, writer):
+        await anyio.lowlevel.checkpoint()
+        return await super().append(run_id, expected_seq, events, writer=writer)
+
+
+@pytest.mark.parametrize("journal", [InMemoryJournal, Slow])
+async def test_a_result_that_comes_as_the_time_is_up_counts_and_costs_the_next_tool_nothing(
+    runner_of, journal
+):
+    async def stubborn():
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            return "a part"
+
+    async def quick():
+        await anyio.sleep(0.001)
+        return "quick is done"
+
+    tools = Hanging(idempotent=False)
+    tools._bodies |= {"hang": stubborn, "quick": quick}
+    script = [call("hang", tool_call_id="h"), call("quick", tool_call_id="q"), answer("done")]
+    runner = runner_of(script, tools, journal=journal())
+    state = await runner.run("go")
+    assert {key: result.content for key, result in results(state).items()} == {
+        "h": "a part",
+        "q": "quick is done",
+    }
+    assert (state.phase, len(tools.ran), len(runner.adapters.model.requests)) == (Phase.DONE, 2, 3)
 
 
 async def test_runs_of_a_session_do_not_overlap_where_a_tool_is_late(runner_of):

@@ -74,7 +74,7 @@ class Drive:
         self.is_cancelled: bool = False
         """True: a person cancelled the run in this process."""
         self.late: str = ""
-        """The call whose deadline is that of `scope`."""
+        """The call whose deadline is that of `scope`; empty: none, or it has a result."""
         self.has_commands: bool = False
         """True: a person's command is in the journal that this drive may not have read."""
         self.resting: tuple[str, ...] = ()
@@ -162,7 +162,9 @@ class Drive:
         return self.scope
 
     async def stop_late(self) -> None:
-        """The deadline of a tool that ran alone is over: that is its result."""
+        """The deadline of a tool that ran alone is over: that is its result, if it has none."""
+        if not self.late:
+            return
         call = self.state.calls[self.late].call
         result = timed_out(call, self.spec(call.name))
         await self.commit(ev.tool_back(result, at=self.now()))
@@ -217,12 +219,17 @@ class Drive:
                 appending.release()
 
     def keep(self, result: ev.Event) -> Awaitable[None]:
-        """Commit what has come back, even if the run's time is up while it is being written: the work was done."""
-        return self.commit(result) if self.state.limits.wall_time_s is None else self._commit_shielded(result)
+        """Commit what has come back, even if the time of the run or of the tool is up meanwhile: the work was done."""
+        is_stopped = self.scope is not None and self.scope.cancel_called
+        if not is_stopped and self.state.limits.wall_time_s is None:
+            return self.commit(result)
+        return self._commit_shielded(result)
 
     async def _commit_shielded(self, event: ev.Event) -> None:
         with anyio.CancelScope(shield=True):
             await self.commit(event)
+        self.late = ""
+        await anyio.lowlevel.checkpoint_if_cancelled()  # nothing else begins in a scope that is over
 
     def _fold(self, event: ev.Event | None) -> tuple[list[ev.Event], list[RunState], Effects]:
         """The events that count: this one with the verdicts behind it; the state after each; what the last one owes."""
