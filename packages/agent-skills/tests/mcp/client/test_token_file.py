@@ -1,6 +1,7 @@
 """The file of a login: what is in it, who may hold it, and what is wrong with it. No SDK is needed for that."""
 
 import asyncio
+import contextlib
 import os
 
 import anyio
@@ -57,6 +58,28 @@ def test_what_root_keeps_belongs_to_who_owns_the_folder_above(tmp_path):
     TokenFile("desk", path, URL).write(tokens=TOKENS, client=None)
     for one in (path, path.parent):
         assert (one.stat().st_uid, one.stat().st_gid) == (1234, 1235)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+async def test_what_was_there_before_is_given_to_nobody(tmp_path, link):
+    state, roots = tmp_path / "state", tmp_path / "shadow"
+    state.mkdir()
+    roots.touch()
+    link(roots, state / "desk.json.lock")
+    os.chown(state, 1234, 1235)
+    file = TokenFile("desk", state / "desk.json", URL)
+    with contextlib.suppress(McpLoginError):  # a symbolic link is not followed
+        async with file.locked():
+            pass
+    assert roots.stat().st_uid == 0
+
+
+async def test_a_lock_that_cannot_be_is_named(tmp_path):
+    (tmp_path / "tokens").write_text("a file")
+    with pytest.raises(McpLoginError, match="cannot be renewed"):
+        async with TokenFile("desk", tmp_path / "tokens" / "desk.json", URL).locked():
+            pass
 
 
 async def test_one_at_a_time_holds_it(file):

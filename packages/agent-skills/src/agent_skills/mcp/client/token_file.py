@@ -72,7 +72,7 @@ class TokenFile:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
-                    self._hand_over(file.fileno())
+                    _give(file.fileno(), self._path.parent)
                 Path(name).replace(self._path)
             except BaseException:
                 Path(name).unlink()
@@ -92,11 +92,19 @@ class TokenFile:
 
     @contextlib.asynccontextmanager
     async def locked(self) -> AsyncGenerator[None]:
-        """Hold others off who want to renew the tokens, in this process and in any other: a token renews but once."""
-        self._folder()
-        descriptor = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Hold others off who want to renew the tokens, in this process and in any other: a token renews but once.
+
+        Raises:
+            McpLoginError: there can be no file for that.
+        """
         try:
-            self._hand_over(descriptor)
+            self._folder()
+            descriptor = self._lock_file()
+        except OSError as error:
+            raise McpLoginError(
+                self.server, f"its tokens in {self._path} cannot be renewed: {error.strerror}"
+            ) from error
+        try:
             while True:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,16 +115,31 @@ class TokenFile:
         finally:
             os.close(descriptor)
 
+    # Root may log in for a service that is not root: what is made then belongs to who owns the folder around it. Only what
+    # was made just now is given away, and by its descriptor: the service could have put a link to a file of root there.
+
     def _folder(self) -> None:
         folder = self._path.parent
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with contextlib.suppress(PermissionError):
-                above = folder.parent.stat()
-                os.chown(folder, above.st_uid, above.st_gid)
+        if folder.is_dir():
+            return
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _give(descriptor, folder.parent)
+        finally:
+            os.close(descriptor)
 
-    def _hand_over(self, descriptor: int) -> None:
-        """Root may log in for a service that is not root: what it keeps belongs to who owns the folder."""
-        if os.geteuid() == 0:
-            owner = self._path.parent.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    def _lock_file(self) -> int:
+        path, how = f"{self._path}.lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, how | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return os.open(path, how)
+        _give(descriptor, self._path.parent)
+        return descriptor
+
+
+def _give(descriptor: int, folder: Path) -> None:
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
