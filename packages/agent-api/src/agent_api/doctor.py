@@ -45,7 +45,7 @@ MIN_DISK_BYTES = 50_000_000
 EARLIEST = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 """No clock that is set shows an earlier time: this package is younger."""
 CLOCK_SLACK_S = 60.0
-EXTRAS = {"documents": ("markitdown", "pypdfium2", "trafilatura"), "code": ("tree_sitter",)}
+EXTRAS = {"documents": ("markitdown", "openpyxl", "pypdfium2", "trafilatura"), "code": ("tree_sitter",)}
 """Of agent-memory, by the modules that they bring."""
 
 

@@ -1,5 +1,8 @@
 """Files as text, with what stands where."""
 
+import io
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +151,46 @@ def test_office_documents_are_text(hostile):
     from agent_memory.knowledge.parsing import rich
 
     assert "a second one" in rich.office(hostile.docx("A paragraph.\n\nAnd a second one."), "a.docx").text
+
+
+def workbook(*sheets):
+    book = pytest.importorskip("openpyxl", reason="the extra [documents] is not installed").Workbook()
+    book.remove(book.active)
+    for name, rows in sheets:
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    written = io.BytesIO()
+    book.save(written)
+    return written.getvalue()
+
+
+def test_the_sheets_of_a_workbook_are_tables_under_their_names():
+    prices = [
+        ("part", "price", None),
+        ("valve | red", 12.5, None),
+        (None, None, None),
+        ("rotor\nbig", True, None),
+    ]
+    content = workbook(
+        ("Prices", prices), ("Nothing", []), ("Days", [("day", None), (date(2026, 1, 2), "=1+1")])
+    )
+    found = reading("a.xlsx").parser(content, "a.xlsx")
+    assert found.text == (
+        "## Prices\n\n| part | price |\n| --- | --- |\n| valve \\| red | 12.5 |\n| rotor big | True |\n\n"
+        "## Days\n\n| day |\n| --- |\n| 2026-01-02 |"
+    )
+    assert headings(found) == [(2, "Prices"), (2, "Days")]
+    assert found.kind == "office"
+
+
+def test_a_workbook_without_values_and_one_that_is_broken_say_so():
+    empty = workbook(("One", []))
+    parser = reading("a.xlsx").parser
+    with pytest.raises(ParseError, match="no values"):
+        parser(empty, "a.xlsx")
+    with pytest.raises(ParseError, match="cannot be read"):
+        parser(empty[: len(empty) // 2], "a.xlsx")
 
 
 def test_code_is_its_symbols():

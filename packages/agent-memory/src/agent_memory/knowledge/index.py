@@ -7,6 +7,7 @@ models or fusion.
 """
 
 import contextlib
+import functools
 import math
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_memory.knowledge.allocators import give_back
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.filters import column, quoted
 from agent_memory.knowledge.found import Hits, as_hits, by_place
@@ -365,12 +367,14 @@ class LanceTables:
         self._connection.close()
 
 
+@functools.cache
 def _library() -> Any:
-    """lancedb, whose types change with every release; it takes a second to import."""
+    """lancedb, whose types change with every release; it takes a second to import, and 80 MB."""
     # Else it warns of every search that does not show its score, on standard error.
     os.environ.setdefault("LANCE_LOG", "error")
     import lancedb  # noqa: PLC0415
 
+    give_back()  # a seventh of what it took, which is rubbish of the models of its remote catalogs
     return cast("Any", lancedb)
 
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from agent_core.errors import ConfigurationError
 from agent_memory.knowledge.documents import Document, suffix_of
-from agent_memory.knowledge.parsing import code, docling_reader, plain, rich
+from agent_memory.knowledge.parsing import code, docling_reader, plain, rich, sheets
 
 Parser: TypeAlias = Callable[[bytes, str], Document]
 Reader: TypeAlias = Literal["built-in", "docling"]
@@ -35,7 +35,7 @@ _RICH: dict[str, Parser] = {
     ".pdf": rich.pdf,
     ".docx": rich.office,
     ".pptx": rich.office,
-    ".xlsx": rich.office,
+    ".xlsx": sheets.workbook,
     **dict.fromkeys(code.SUFFIXES, code.code),
 }
 _PICTURES = (

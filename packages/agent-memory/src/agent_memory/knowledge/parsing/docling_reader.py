@@ -14,8 +14,8 @@ from typing import Any
 
 from agent_memory.errors import ParseError
 from agent_memory.knowledge.documents import Document, Kind, suffix_of
+from agent_memory.knowledge.parsing.libraries import library
 from agent_memory.knowledge.parsing.plain import from_markdown
-from agent_memory.knowledge.parsing.rich import library
 
 _OFFICE = frozenset({".docx", ".pptx", ".xlsx"})
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})

@@ -1,33 +1,21 @@
 """HTML, PDF and office documents, by libraries of the extra `[documents]`. For a worker: the files may be hostile.
 
-trafilatura takes the article out of a page; pypdfium2 is Chromium's reader; markitdown turns office files to Markdown.
+trafilatura takes the article out of a page; pypdfium2 is Chromium's reader; markitdown turns Word and
+PowerPoint to Markdown.
 PyMuPDF is faster, and its licence (AGPL) would be ours.
 """
 
-import importlib
 import io
 import re
-from typing import Any
 
 from agent_memory.errors import ParseError
 from agent_memory.knowledge.documents import Document, suffix_of
+from agent_memory.knowledge.parsing.libraries import library
 from agent_memory.knowledge.parsing.plain import decoded, from_markdown
 
 _SLIDE = re.compile(r"^<!-- Slide number: \d+ -->", re.MULTILINE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _MAX_PAGES = 5_000
-
-
-def library(name: str, source: str, extra: str = "documents") -> Any:
-    """A library of an extra.
-
-    Raises:
-        ParseError: it is not installed; the message says how to.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise ParseError(source, f"its kind needs an extra: pip install 'agent-memory[{extra}]'") from None
 
 
 def html(content: bytes, source: str) -> Document:
@@ -81,7 +69,7 @@ def pdf(content: bytes, source: str) -> Document:
 
 
 def office(content: bytes, source: str) -> Document:
-    """Word, PowerPoint and Excel; the slides of a presentation are its pages.
+    """Word and PowerPoint; the slides of a presentation are its pages.
 
     Raises:
         ParseError: it is damaged or empty, or the extra is not installed.
