@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent_core import Limits, Phase, RunState
+from agent_core import events as ev
 from agent_core.codec import SCHEMA_VERSION, decode
 from agent_core.errors import JournalUnavailableError
 from agent_core.lessons import Lesson
@@ -12,7 +13,8 @@ from agent_core.limits import Spent
 from agent_core.planning import CallState
 from agent_core.progress import Progress, Seen
 from agent_core.snapshot import SNAPSHOT_EVERY, SNAPSHOT_VERSION, pack, unpack
-from agent_core.testing import InMemoryJournal, answer, call
+from agent_core.testing import InMemoryJournal, ScriptedTools, answer, call
+from agent_core.tools import Label, ToolSpec
 from agent_core.transitions import replay
 
 JOURNALS = sorted((Path(__file__).parent / "golden" / f"version_{SCHEMA_VERSION}").glob("*.jsonl"))
@@ -71,6 +73,28 @@ async def test_a_long_run_that_rests_is_kept_and_loaded_without_its_first_events
     journal.read_after.clear()
     assert await runner.load(state.run_id) == state
     assert journal.read_after == [state.seq]
+
+
+async def test_a_run_that_rests_often_is_kept_as_well(runner_of):
+    journal = InMemoryJournal()
+    wipe = ToolSpec(name="wipe", description="", parameters={}, labels=(Label.DESTROYS,))
+    tools = ScriptedTools({"wipe": lambda nth: f"wiped {nth}"}, specs=[wipe])
+    runner = runner_of(
+        [lambda request: call("wipe", {"nth": len(request.messages)})],
+        tools,
+        journal=journal,
+        snapshots=journal,
+    )
+    state = await runner.run("go", limits=UNLIMITED)
+    rests = []
+    while state.seq < 3 * SNAPSHOT_EVERY:
+        (asked,) = state.calls
+        granted = ev.ApprovalGranted(at=1.0, tool_call_id=asked, by="ann")
+        rests += [state.seq, (await runner.send(state.run_id, granted)).seq]
+        state = await runner.drive(state.run_id)
+        due = [seq for seq in (*rests, state.seq) if seq >= state.seq // SNAPSHOT_EVERY * SNAPSHOT_EVERY]
+        kept = journal.snapshots.get(state.run_id, (0, b""))[0]
+        assert kept == (due[0] if state.seq >= SNAPSHOT_EVERY else 0)
 
 
 async def test_a_short_run_is_not_kept(runner_of):

@@ -30,7 +30,10 @@ async def _kept(adapters: Adapters, run_id: str) -> RunState | None:
 
 
 async def keep(snapshots: Snapshots, state: RunState, before: int) -> None:
-    """Keep the state of a run that rests, if it is far behind event number `before`."""
-    if state.seq - before >= SNAPSHOT_EVERY:
+    """Keep the state of a run that rests, if a multiple of `SNAPSHOT_EVERY` was passed since event number `before`.
+
+    By multiples and not by how much was done at once: a run that waits for a person every few events grows long as well.
+    """
+    if state.seq // SNAPSHOT_EVERY > before // SNAPSHOT_EVERY:
         with suppress(JournalUnavailableError):  # a shortcut that is missing loses nothing
             await snapshots.save_snapshot(state.run_id, state.seq, pack(state))

@@ -295,6 +295,8 @@ class Runner:
                     live.scope.cancel()
             if not drives:
                 drive.notify([command], [after])
+            if self.adapters.snapshots is not None:
+                await loading.keep(self.adapters.snapshots, after, state.seq)
             return after
 
     async def fork(

@@ -17,7 +17,7 @@ SNAPSHOT_VERSION = b"3:"
 """To be raised with every change of `RunState`, or of how events change it, after which an older snapshot would lie."""
 
 SNAPSHOT_EVERY = 100
-"""A run that comes to rest so many events behind its last snapshot gets another."""
+"""A run gets a snapshot when it comes to rest for the first time behind each multiple of so many events."""
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True):
