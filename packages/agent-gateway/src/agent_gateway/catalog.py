@@ -44,6 +44,7 @@ def connect(
     tool_mode: ToolMode | None = None,
     context_tokens: int | None = None,
     reply_tokens: int | None = None,
+    vision: bool | None = None,
     on_progress: OnProgress | None = None,
 ) -> "LocalModel | HttpChatModel":
     """The model called `name`; nothing is loaded or asked before its first use.
@@ -57,7 +58,7 @@ def connect(
     Of a model in this process: `models_folder` holds the weights, `threads` are used to decode (None: all cores but
     one), `slots` requests are decoded at once, `on_progress` is told in words what a slow step does.
 
-    `tool_mode`, `context_tokens` and `reply_tokens` replace what the profile says.
+    `tool_mode`, `context_tokens`, `reply_tokens` and `vision` (whether it looks at images) replace what the profile says.
 
     Raises:
         UnknownModelError: no such name; lists those that are known.
@@ -65,10 +66,10 @@ def connect(
         WeightsError: the path of a local model is no whole GGUF file.
         MissingExtraError: a local model without the extra of its engine.
     """
-    changes = {"tool_mode": tool_mode, "context_tokens": context_tokens, "reply_tokens": reply_tokens}
+    sizes = {"context_tokens": context_tokens, "reply_tokens": reply_tokens}
+    changes = {"tool_mode": tool_mode, "vision": vision, **sizes}
     here = LocalSettings(models_folder=models_folder, threads=threads, slots=slots, on_progress=on_progress)
-    model = local_model(name, here, profiled=partial(_changed, changes=changes))
-    if model is not None:
+    if (model := local_model(name, here, profiled=partial(_changed, changes=changes))) is not None:
         return model
     build = partial(
         HttpChatModel, transport=transport, timeouts=timeouts, streaming=streaming, headers=headers

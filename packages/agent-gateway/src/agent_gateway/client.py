@@ -27,6 +27,7 @@ from agent_gateway.errors import (
 )
 from agent_gateway.failures import Secret, Target, failure
 from agent_gateway.listing import ModelList
+from agent_gateway.seeing import as_seen
 from agent_gateway.sse import SseSplitter
 from agent_gateway.transport import HttpCall, HttpReply, Timeouts, Transport, default_transport, drain
 
@@ -102,7 +103,7 @@ class HttpChatModel:
             ConstraintUnsupportedError: the server has no such constraint.
             DeadlineExceededError: the deadline in the request's context has passed.
         """
-        call = self._call(request, await self._compat_for(request))
+        call = self._call(as_seen(request, self._profile), await self._compat_for(request))
         async with self._transport.send(call) as reply:
             if reply.status != _OK:
                 raise await self._failure(reply)

@@ -45,13 +45,6 @@ async def test_missing_weights(engine: type[MistralRsModel | VllmModel], tmp_pat
     ("message", "words"),
     [
         (Message(role="user", parts=(Image(data=b"x"),)), "no pictures or files"),
-        (
-            Message(
-                role="tool",
-                parts=(ToolResult(tool_call_id="c", content="a map", attachments=(Image(data=b"x"),)),),
-            ),
-            "no pictures or files",
-        ),
         (user("caf\udcff"), "surrogates"),
     ],
 )
@@ -61,6 +54,15 @@ async def test_what_it_cannot_read(
     model = engine(tmp_path / "none", profile=PROFILE)
     with pytest.raises(ProviderRefusedError, match=words):
         await anext(model.stream(ModelRequest(messages=(message,))))
+
+
+async def test_what_a_tool_attached_is_left_out(
+    engine: type[MistralRsModel | VllmModel], tmp_path: Path
+) -> None:
+    result = ToolResult(tool_call_id="c", content="a map", attachments=(Image(data=b"x"),))
+    model = engine(tmp_path / "none", profile=PROFILE)
+    with pytest.raises(WeightsError, match="none"):  # it is not refused before the weights are looked for
+        await anext(model.stream(ModelRequest(messages=(Message(role="tool", parts=(result,)),))))
 
 
 async def test_closing_what_was_never_loaded(

@@ -37,7 +37,7 @@ from agent_skills.offers import OfferAll, Ranked, RouterFactory
 from agent_skills.policy import Grants
 from agent_skills.progress import OnProgress
 from agent_skills.registry import SkillRegistry
-from agent_skills.results import MAX_RESULT_CHARS, as_text
+from agent_skills.results import MAX_RESULT_CHARS, Served, as_text, served
 from agent_skills.schema_strict import strict
 from agent_skills.secrets import NO_SECRETS, Secrets, SecretSource, of_this_machine
 from agent_skills.skill import AnySkill
@@ -184,7 +184,8 @@ class SkillRunner:
         try:
             secrets = self._secrets_for(job.skill)
             try:
-                content = secrets.mask(await self._serve(job, secrets))
+                answer = await self._serve(job, secrets)
+                content = secrets.mask(answer.text)
             except InvalidArgumentsError as error:
                 return _refuse(job.call, "invalid_arguments", _misfit(job.skill, str(error)))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a skill may raise anything; it is a result
@@ -194,6 +195,7 @@ class SkillRunner:
                 content=content,
                 labels=job.skill.spec.labels,
                 fields=job.skill.spec.fields,
+                attachments=answer.attachments,
             )
         finally:
             self._under_way[job.plugin] -= 1
@@ -207,8 +209,8 @@ class SkillRunner:
         found = {name: self._secret_source(name) for name in skill.needs.secrets}
         return Secrets({name: value for name, value in found.items() if value is not None})
 
-    async def _serve(self, job: "_Job", secrets: Secrets) -> str:
-        """The text of the result, from where the skill runs."""
+    async def _serve(self, job: "_Job", secrets: Secrets) -> Served:
+        """The result, from where the skill runs."""
         skill = job.skill
         if skill.needs.concurrency:
             limiter = self._limiters.setdefault(
@@ -220,7 +222,7 @@ class SkillRunner:
             raise SkillTimeoutError(skill.spec.name, skill.spec.timeout_s)
         return await self._serve_now(job, secrets)
 
-    async def _serve_now(self, job: "_Job", secrets: Secrets) -> str:
+    async def _serve_now(self, job: "_Job", secrets: Secrets) -> Served:
         skill, on_step = job.skill, self._on_step(job)
         missing = [name for name in skill.needs.secrets if name not in secrets]
         if missing:
@@ -229,7 +231,7 @@ class SkillRunner:
             )
         level = self._grants.level(skill, job.plugin)
         if level is not Level.IN_PROCESS:
-            return await self._workers().call(
+            text = await self._workers().call(
                 skill,
                 level,
                 job.call.arguments,
@@ -239,12 +241,13 @@ class SkillRunner:
                 max_chars=job.max_chars,
                 on_step=on_step,
             )
+            return Served(text)
         if skill.parameters.context_name:
             job.arguments[skill.parameters.context_name] = job.context
         if skill.parameters.secrets_name:
             job.arguments[skill.parameters.secrets_name] = secrets
         value = await self._in_process.call(skill, job.arguments, on_step)
-        return as_text(value, skill.spec.name, job.max_chars)
+        return served(value, skill.spec.name, job.max_chars)
 
     def _on_step(self, job: "_Job") -> OnStep | None:
         tell = self._on_progress

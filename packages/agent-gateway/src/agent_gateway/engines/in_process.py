@@ -13,6 +13,7 @@ from agent_core.chat import ModelProfile, ModelRequest
 from agent_core.messages import File, Image
 from agent_gateway.errors import ProviderRefusedError
 from agent_gateway.failures import Target
+from agent_gateway.seeing import as_seen
 from agent_gateway.weights import OnProgress
 
 E = TypeVar("E")
@@ -82,17 +83,20 @@ class InProcessModel(ABC, Generic[E]):
             loaded, self._loaded = self._loaded, None
         return loaded
 
-    def _refuse_what_is_no_text(self, request: ModelRequest, otherwise: str = "") -> None:
-        """Raise `ProviderRefusedError` for pictures, files and text that is none; `otherwise` says what to do."""
+    def _as_text(self, request: ModelRequest, otherwise: str = "") -> ModelRequest:
+        """`request` without what tools attached to their results.
+
+        Raises `ProviderRefusedError` for other pictures and files, and for text that is none; `otherwise` says what to do.
+        """
         for message in request.messages:
-            attached = [one for result in message.tool_results for one in result.attachments]
-            if any(isinstance(part, Image | File) for part in (*message.parts, *attached)):
+            if any(isinstance(part, Image | File) for part in message.parts):
                 reason = f"in this process it reads text, no pictures or files{otherwise}"
                 raise ProviderRefusedError(self._target.where, reason)
             try:
                 message.text.encode()
             except UnicodeEncodeError as error:  # half a surrogate pair, such as a file name that is no text
                 raise ProviderRefusedError(self._target.where, str(error)) from error
+        return as_seen(request, self._profile)
 
     def _say(self, message: str) -> None:
         if self._on_progress is not None:

@@ -39,6 +39,7 @@ from agent_gateway.errors import (
 )
 from agent_gateway.gguf import read_info
 from agent_gateway.scratch import ScratchFolder
+from agent_gateway.seeing import as_seen
 from agent_gateway.weights import PULL_ADVICE, OnProgress
 
 # Prompts are read in batches, and only between two of them can a request be stopped: about a second of a small
@@ -125,6 +126,7 @@ class LlamaCppModel(InProcessModel[_Open]):
             ContextTooLongError: before anything is decoded.
             ProviderRefusedError: llama.cpp refuses the request, such as a grammar that is none.
         """
+        request = as_seen(request, self._profile)
         model = await self._ready()
         async with self._decodings.turn():
             replies = self._continue(model.server, request) if request.raw else self._called(model, request)

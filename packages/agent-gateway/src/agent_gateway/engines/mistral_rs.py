@@ -143,7 +143,7 @@ class MistralRsModel(InProcessModel[_Runner]):
             ContextTooLongError: before anything is read.
             ProviderRefusedError: mistral.rs refuses the request, or it holds pictures or files.
         """
-        self._refuse_what_is_no_text(request)
+        request = self._as_text(request)
         runner = await self._ready()
         held = held_request(request, self._profile.schema_limits)
         reply = Reply(self._target.model, names=wire_names(request.tools), held=held is not None)

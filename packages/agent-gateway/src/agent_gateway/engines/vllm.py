@@ -107,7 +107,7 @@ class VllmModel(InProcessModel[_Engine]):
             ProviderRefusedError: vLLM refuses the request, or it holds pictures or files.
             ProviderUnavailableError: vLLM's process has ended; the next request starts it again.
         """
-        self._refuse_what_is_no_text(request, "; its server reads them")
+        request = self._as_text(request, "; its server reads them")
         engine = await self._ready()
         held = held_request(request, self._profile.schema_limits)
         asked = held or request

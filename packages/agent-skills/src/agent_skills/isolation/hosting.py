@@ -13,7 +13,7 @@ from agent_skills.errors import SkillError
 from agent_skills.isolation.in_process import last_of
 from agent_skills.manifest import described
 from agent_skills.progress import Progress
-from agent_skills.results import as_text
+from agent_skills.results import served
 from agent_skills.secrets import Secrets
 from agent_skills.skill import AnySkill, Kind, Skill
 
@@ -60,7 +60,7 @@ def call(message: Mapping[str, Any], emit: Emit) -> str:
         arguments[skill.parameters.context_name] = msgspec.convert(message["context"], ToolContext)
     if skill.parameters.secrets_name:
         arguments[skill.parameters.secrets_name] = Secrets(message["secrets"])
-    return as_text(_run(skill, arguments, emit), skill.spec.name, message["max_chars"])
+    return served(_run(skill, arguments, emit), skill.spec.name, message["max_chars"]).text
 
 
 def _find(name: str, target: str) -> AnySkill:

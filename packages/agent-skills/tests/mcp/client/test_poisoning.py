@@ -1,8 +1,11 @@
 """Tools that change, hide or mislead: each of these is refused, or waits for a person, and says why."""
 
+from base64 import b64encode
+
 import anyio
 import pytest
 
+from agent_core.messages import Image
 from agent_core.ports import ToolContext
 from agent_core.tools import Label, ToolCall
 from agent_skills import SkillRegistry, SkillRunner
@@ -275,6 +278,26 @@ async def test_results_are_untrusted_whatever_the_server_hints_and_hide_nothing(
     assert (result.content, result.error) == ("sunny", "")
     assert result.labels == (Label.RETURNS_UNTRUSTED,)
     assert wrong.error == "invalid_arguments"
+
+
+async def test_a_picture_goes_with_the_result(world):
+    data = b64encode(b"png").decode()
+    world.offers.tools = [tool()]
+    world.offers.result = {"content": [{"type": "image", "mimeType": "image/png", "data": data}]}
+    mount = McpMount(
+        McpServerSettings(name="shop", url=world.url, labels=()),
+        world.registry,
+        Pins(world.folder / "pins.json"),
+        lambda: HttpChannel("shop", world.url, world.client),
+    )
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(mount.run)
+        call = ToolCall(tool_call_id="1", name="shop_weather", arguments={"city": "Bern"})
+        result = await SkillRunner(world.registry).run(call, CONTEXT)
+        tasks.cancel_scope.cancel()
+    assert result.content == "[image, image/png, 3 bytes]"
+    assert result.attachments == (Image(data=b"png", media_type="image/png"),)
+    assert result.labels == (Label.RETURNS_UNTRUSTED,)
 
 
 async def test_nothing_is_trusted_at_first_where_the_operator_says_so(tmp_path):

@@ -24,10 +24,11 @@ from agent_skills.mcp.client.channel import Channel
 from agent_skills.mcp.client.connection import McpConnection
 from agent_skills.mcp.client.pins import Judged, Pins, Standing
 from agent_skills.mcp.client.questions import AskPerson
-from agent_skills.mcp.client.results import as_text
+from agent_skills.mcp.client.results import as_pictures, as_text
 from agent_skills.mcp.client.settings import McpServerSettings
 from agent_skills.mcp.errors import McpError, McpRefusedError, McpUnavailableError
 from agent_skills.registry import SkillRegistry
+from agent_skills.results import Attached
 from agent_skills.skill import AnySkill
 
 logger = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class McpMount:
     def _caller(self, judged: Judged) -> Call:
         mirrored = headers.annotations(as_object(judged.tool.get("inputSchema")))
 
-        async def call(arguments: JsonObject, context: ToolContext) -> str:
+        async def call(arguments: JsonObject, context: ToolContext) -> str | Attached:
             if self._connection is None:
                 raise SkillFailedError(self.problem, code="unavailable", retryable=True)
             params: JsonObject = {
@@ -211,7 +212,8 @@ class McpMount:
             text = as_text(result)
             if result.get("isError") is True:
                 raise SkillFailedError(text or "the tool failed and said nothing")
-            return text
+            pictures = as_pictures(result)
+            return Attached(text, pictures) if pictures else text
 
         return call
 
