@@ -228,6 +228,7 @@ async def test_what_is_exported_is_all_there_once_it_is_restored(tenants: Tenant
         ("memory.episodes.jsonl", None, "files are missing: memory.episodes"),
         ("memory.episodes.jsonl", b'{"id":1}\n', "the fields"),
         ("memory.facts.jsonl", b"{]\n", "line 1"),
+        ("memory.facts.jsonl", b"", "0 rows, and should have"),
         ("memory.entries.jsonl", b'{"key":null,"value":"1","updated_at":0}\n', "does not fit"),
         ("knowledge.general.jsonl", b"{]\n", "line 1"),
     ],
@@ -244,6 +245,39 @@ async def test_a_broken_export_is_refused_whole(
     assert "to" not in await tenants.names()
     async with await tenants.open("to") as tenant:
         assert [one async for one in tenant.long_term.episodes()] == []
+
+
+@pytest.mark.parametrize("form", ["jsonl"])
+async def test_a_broken_export_leaves_nothing_in_a_tenant_that_was_there(
+    tenants: Tenants, exported: Path
+) -> None:
+    whole = (exported / "memory.facts.jsonl").read_bytes()
+    (exported / "memory.facts.jsonl").write_bytes(whole + b"{]\n")
+    async with await tenants.open("to"):
+        pass
+    with pytest.raises(ImportFormatError):
+        await tenants.restore("to", exported, knowledge=False)
+    async with await tenants.open("to") as tenant:
+        assert (await tenant.skills.statistics(), await tenant.skills.all_patterns()) == ([], [])
+        assert await tenant.skills.search("code") == []
+    (exported / "memory.facts.jsonl").write_bytes(whole)
+    assert await tenants.restore("to", exported, knowledge=False) > 5
+
+
+@pytest.mark.parametrize("form", ["jsonl"])
+async def test_what_was_learned_stays_where_an_export_without_it_is_refused(
+    tenants: Tenants, exported: Path
+) -> None:
+    path = exported / "manifest.json"
+    told = msgspec.json.decode(path.read_bytes())
+    told["rows"] = {name: rows for name, rows in told["rows"].items() if not name.startswith("skills.")}
+    path.write_bytes(msgspec.json.encode(told))
+    async with await tenants.open("from") as tenant:
+        before = await tenant.skills.all_patterns()
+    with pytest.raises(ImportFormatError, match="already"):
+        await tenants.restore("from", exported, knowledge=False)
+    async with await tenants.open("from") as tenant:
+        assert await tenant.skills.all_patterns() == before != []
 
 
 async def test_an_export_from_before_knowledge_bases_is_still_restored(

@@ -22,7 +22,7 @@ from agent_memory import BUILT_IN, Domain
 
 if TYPE_CHECKING:
     from agent_memory import IngestReport, LanceKnowledgeBase, NotKept, Progress
-    from agent_memory.manifest import Manifest
+    from agent_memory.manifest import ExportedDomain, Manifest
     from agent_memory.table_files import Format
 
 _OWNER = "own"
@@ -200,10 +200,20 @@ class KnowledgeBases:
             ConfigurationError: the folder cannot be written.
             KnowledgeUnavailableError: the storage failed.
         """
-        kb = await self._open()
+        from agent_memory.manifest import with_knowledge, write_manifest  # noqa: PLC0415  # numpy
+
+        manifest = with_knowledge(form, {}, await self.export_bases(folder, form=form))
+        await anyio.to_thread.run_sync(write_manifest, folder, manifest)
+        return manifest
+
+    async def export_bases(self, folder: Path, *, form: "Format" = "jsonl") -> "tuple[ExportedDomain, ...]":
+        """As `export`, into a folder with more in it: what its manifest shall say of the bases.
+
+        Raises: as `export`.
+        """
         try:
             await anyio.Path(folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-            return await kb.export(folder, form=form)
+            return await (await self._open()).export_domains(folder, form=form) if self._is_begun else ()
         except OSError as error:
             raise ConfigurationError(
                 f"{folder} cannot be written: {error.strerror}; name another folder"

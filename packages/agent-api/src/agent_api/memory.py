@@ -10,7 +10,7 @@ from agent_core.ports import ToolContext
 from agent_memory import LongTermMemory
 
 if TYPE_CHECKING:
-    from agent_memory import TenantMemory
+    from agent_memory import TenantMemory, Tenants
 
 _OWNER = "own"
 """Tenants are kept apart by their data folders: in each there is one."""
@@ -20,9 +20,7 @@ _NOTED = 0.8
 
 def has_memory(data_path: Path) -> bool:
     """Whether anything was ever kept there."""
-    from agent_memory import Tenants  # noqa: PLC0415  # numpy
-
-    return Tenants(data_path / "memory").folder(_OWNER).is_dir()
+    return _tenants(data_path).folder(_OWNER).is_dir()
 
 
 @asynccontextmanager
@@ -33,11 +31,24 @@ async def open_memory(data_path: Path) -> "AsyncGenerator[TenantMemory]":
         MemoryUnavailableError: a file cannot be opened.
         EmbedderMismatchError: its vectors are of another embedder.
     """
+    async with await _tenants(data_path).open(_OWNER) as memory:
+        yield memory
+
+
+async def restore_memory(data_path: Path, folder: Path) -> int:
+    """Import what an export has but for knowledge bases into a memory that holds nothing yet; returns how many rows.
+
+    Raises:
+        ImportFormatError: it is no export, or something is remembered already.
+        MemoryUnavailableError: a file cannot be written.
+    """
+    return await _tenants(data_path).restore(_OWNER, folder, knowledge=False)
+
+
+def _tenants(data_path: Path) -> "Tenants":
     from agent_memory import StaticEmbedder, Tenants  # noqa: PLC0415  # numpy
 
-    tenants = Tenants(data_path / "memory", embedder=StaticEmbedder())
-    async with await tenants.open(_OWNER) as memory:
-        yield memory
+    return Tenants(data_path / "memory", embedder=StaticEmbedder())
 
 
 class Notes:

@@ -67,20 +67,33 @@ async def import_files(store: SqliteStore, kind: str, folder: Path, analyzer: An
     """
     manifest = manifest_of(folder)
     tables = [table for table in TABLES[kind] if f"{kind}.{table}" in manifest.rows]
-    files = {table: folder / f"{kind}.{table}.{manifest.format}" for table in tables}
-    return await store.change(_import, files, folder, analyzer if kind == "memory" else None)
+    files = {
+        table: (folder / f"{kind}.{table}.{manifest.format}", manifest.rows[f"{kind}.{table}"])
+        for table in tables
+    }
+    if not files:
+        return 0
+    return await store.change(_import, kind, files, folder, analyzer if kind == "memory" else None)
 
 
 def _import(
-    db: sqlite3.Connection, files: Mapping[str, Path], folder: Path, analyzer: Analyzer | None
+    db: sqlite3.Connection,
+    kind: str,
+    files: Mapping[str, tuple[Path, int]],
+    folder: Path,
+    analyzer: Analyzer | None,
 ) -> int:
-    """Fill the tables from their files; with an analyzer, index what they hold."""
-    total = 0
-    for table, path in files.items():
+    """Fill the tables from their files, each with the rows that it should have; with an analyzer, index what they hold."""
+    for table in TABLES[kind]:
         (count,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
         if count:
             raise ImportFormatError(str(folder), f"the memory to import into has {count} {table} already")
-        total += _insert(db, table, table_files.read(path), folder)
+    total = 0
+    for table, (path, rows) in files.items():
+        inserted = _insert(db, table, table_files.read(path), folder)
+        if inserted != rows:
+            raise ImportFormatError(str(path), f"it has {inserted} rows, and should have {rows}")
+        total += inserted
     if analyzer is not None:
         episodes.index_all(db, analyzer)
         facts.index_all(db, analyzer)

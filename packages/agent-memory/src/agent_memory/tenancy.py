@@ -65,8 +65,15 @@ class TenantMemory:
             )
         return self._knowledge
 
-    async def export(self, folder: str | Path, *, form: Format = "jsonl") -> Manifest:
+    async def export(
+        self, folder: str | Path, *, form: Format = "jsonl", beside: tuple[ExportedDomain, ...] = ()
+    ) -> Manifest:
         """Write everything into a folder, knowledge bases with their vectors; of runs, the journal keeps what they said.
+
+        Args:
+            folder: It is made if it is missing.
+            form: How the files are written.
+            beside: Knowledge that lies elsewhere, which its own export has put into the folder before.
 
         Raises:
             MemoryUnavailableError: something cannot be read, or the folder not written.
@@ -74,10 +81,10 @@ class TenantMemory:
             KnowledgeUnavailableError: a knowledge base cannot be read.
         """
         databases = {"memory": self.folder / _MEMORY, "skills": self.folder / _SKILLS}
-        knowledge: tuple[ExportedDomain, ...] = ()
+        knowledge = beside
         if await anyio.Path(self.folder / _KNOWLEDGE).is_dir():
             try:
-                knowledge = await (await self.knowledge()).export_domains(folder, form=form)
+                knowledge += await (await self.knowledge()).export_domains(folder, form=form)
             except OSError as error:
                 raise MemoryUnavailableError(str(folder), sqlite.reason(error)) from error
         return await anyio.to_thread.run_sync(export.export_files, databases, Path(folder), form, knowledge)
@@ -166,8 +173,15 @@ class Tenants:
             raise
         return TenantMemory(tenant, folder, long_term, skills, embedder=self._embedder, domains=self._domains)
 
-    async def restore(self, tenant: str, folder: str | Path) -> int:
-        """Import an export into a tenant that has nothing yet; returns how many rows. If it fails, a new tenant is gone.
+    async def restore(self, tenant: str, folder: str | Path, *, knowledge: bool = True) -> int:
+        """Import an export into a tenant that has nothing yet; returns how many rows.
+
+        If it fails, a new tenant is gone; one that was there has nothing of it, but for knowledge that was whole.
+
+        Args:
+            tenant: Made if it is not there.
+            folder: What `export` wrote.
+            knowledge: False: its knowledge bases lie elsewhere, and are imported there.
 
         Raises:
             ImportFormatError: it is no export, or the tenant has something already.
@@ -178,10 +192,15 @@ class Tenants:
         is_new = not await anyio.Path(self.folder(tenant)).is_dir()
         try:
             async with await self.open(tenant) as memory:
-                rows = await memory.long_term.restore(Path(folder))
-                rows += await memory.skills.restore(Path(folder))
-                if manifest.knowledge:
-                    rows += await (await memory.knowledge()).restore(folder)
+                rows = learned = await memory.skills.restore(Path(folder))
+                try:
+                    if knowledge and manifest.knowledge:
+                        rows += await (await memory.knowledge()).restore(folder)
+                    rows += await memory.long_term.restore(Path(folder))
+                except BaseException:
+                    if learned:  # nothing was there before
+                        await memory.skills.clear()
+                    raise
         except BaseException:
             if is_new:
                 await self.erase(tenant)

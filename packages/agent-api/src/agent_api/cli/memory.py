@@ -13,7 +13,9 @@ from agent_api.cli import options
 from agent_api.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
+    from agent_api.knowledge import KnowledgeBases
     from agent_memory import Episode, Fact, TenantMemory
+    from agent_memory.manifest import Manifest
 
 T = TypeVar("T")
 
@@ -139,16 +141,66 @@ def forget(
 def export(
     folder: Annotated[Path, typer.Argument(help="It is made if it is missing.")],
     form: Annotated[options.Form, typer.Option(help="How the files are written.")] = options.Form.JSONL,
+    bases: Annotated[
+        bool, typer.Option("--bases", help="The knowledge bases too, passages with their vectors.")
+    ] = False,
     data_dir: options.DataDir = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write all that is remembered as files that anything reads."""
+    """Write all that is remembered as files that anything reads; `import` reads them."""
     import msgspec
 
-    manifest = _with(data_dir, lambda memory: memory.export(folder, form=form.value))
+    manifest: Manifest | None
+    if bases:
+        from agent_api.backup import export_all
+
+        manifest = _beside_bases(
+            data_dir, lambda data_path, beside: export_all(data_path, beside, folder, form.value)
+        )
+    else:
+        manifest = _with(data_dir, lambda memory: memory.export(folder, form=form.value))
     if manifest is None:
         return
     if as_json:
         sys.stdout.write(msgspec.json.encode(manifest).decode() + "\n")
     else:
         sys.stdout.write(f"{sum(manifest.rows.values())} rows in {folder}\n")
+
+
+@app.command("import")
+def import_memory(
+    folder: Annotated[Path, typer.Argument(help="What `export` wrote, here or on another machine.")],
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Read an export, with the knowledge bases that are in it, to where nothing of it is yet: all of it, or nothing."""
+    from agent_api.backup import import_all
+
+    def told(part: str, rows: int) -> None:
+        if as_json:
+            sys.stdout.write(json.dumps({"type": "progress", "part": part, "rows": rows}) + "\n")
+            sys.stdout.flush()
+
+    done = _beside_bases(data_dir, lambda data_path, bases: import_all(data_path, bases, folder, told))
+    if as_json:
+        sys.stdout.write(json.dumps({"type": "report", "rows": done.rows, "passages": done.passages}) + "\n")
+    else:
+        sys.stdout.write(f"{done.rows} rows of the memory, {done.passages} passages of knowledge bases\n")
+
+
+def _beside_bases(data_dir: str | None, work: "Callable[[Path, KnowledgeBases], Awaitable[T]]") -> T:
+    """What `work` gives, of the data folder and its knowledge bases."""
+    import anyio
+
+    from agent_api.knowledge import KnowledgeBases
+    from agent_api.settings import load
+
+    async def opened() -> T:
+        settings = load({"data_dir": data_dir})
+        bases = KnowledgeBases(settings.data_path(), at=settings.knowledge_at)
+        try:
+            return await work(settings.data_path(), bases)
+        finally:
+            await bases.aclose()
+
+    return anyio.run(opened)

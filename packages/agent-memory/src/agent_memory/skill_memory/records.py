@@ -194,3 +194,9 @@ def delete_tools(db: sqlite3.Connection, names: Sequence[str]) -> None:
     """Remove tools and all that is known of them, but for the patterns that use them."""
     for table, column in (("tools", "name"), ("served", "tool"), ("statistics", "tool"), ("lessons", "tool")):
         db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(name,) for name in names])  # noqa: S608
+
+
+def delete_all(db: sqlite3.Connection) -> None:
+    """Remove everything."""
+    for table in ("tools", "served", "statistics", "lessons", "patterns", "learned"):
+        db.execute(f"DELETE FROM {table}")  # noqa: S608

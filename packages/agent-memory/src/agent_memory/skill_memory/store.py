@@ -192,6 +192,16 @@ class SkillMemory:
             await self._index_served(tool, example)
         return rows
 
+    async def clear(self) -> None:
+        """Remove everything: tools, statistics, lessons and patterns.
+
+        Raises:
+            MemoryUnavailableError: the storage failed; nothing was removed.
+        """
+        await self._store.change(records.delete_all)
+        self._index = ToolIndex(self._analyzer, self._embedder.dimensions if self._embedder else 0)
+        self._served.clear()
+
     # ── the index ────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _index_tools(self, specs: Sequence[ToolSpec]) -> None:
