@@ -153,7 +153,7 @@ class HttpChannel:
         if reply.status in {401, 403}:
             raise McpUnavailableError(
                 self._server,
-                f"it wants credentials (HTTP {reply.status}); set a header, or OAuth (`agent-skills[mcp]`)",
+                f"it wants credentials (HTTP {reply.status}); set a header, or `oauth` (`agent-skills[mcp]`)",
             )
         if 400 <= reply.status < 500 and message.is_request:
             # An older server does not know the method, or the header that names the revision.
