@@ -89,6 +89,8 @@ class Provenance:
         self.own: list[OwnData] = []
         self.labels: frozenset[Label] = labels_seen(state)
         self._messages = state.messages
+        self._sound: dict[tuple[int, str], bool] = {}
+        self._holders: dict[str, list[OwnData]] = {}
         self.secrets: list[tuple[str, str]] = []
         self._before: frozenset[Label] = frozenset(state.read_before)
         """The labels of what was there before the first call."""
@@ -205,6 +207,12 @@ class Provenance:
         is too: a calculator, a shell or a file that the model wrote would vouch for anything. So from then on a tool
         vouches for what it found by the person's words, or by what was vouched for before.
         """
+        asked = id(source), text
+        if asked not in self._sound:  # kept, as the holders are: each may be asked through every other
+            self._sound[asked] = self._finds_itself(source, text)
+        return self._sound[asked]
+
+    def _finds_itself(self, source: OwnData, text: str) -> bool:
         given = [plain(leaf) for _, leaf in leaves(source.arguments)]
         if any(text in leaf or self.taint(leaf, before=source.made_at) for leaf in given):
             return False
@@ -216,15 +224,11 @@ class Provenance:
 
     def _was_vouched(self, text: str, before: int) -> bool:
         """Whether a plain value was the person's or a tool's own before the message at this place, or says nothing."""
-        return (
-            not text
-            or (text.isdigit() and len(text) < MIN_CHARS)
-            or stands_in(self.said, text)
-            or any(
-                source.made_at < before and stands_in(source.text, text) and self._is_sound(source, text)
-                for source in self.own
-            )
-        )
+        if not text or (text.isdigit() and len(text) < MIN_CHARS) or stands_in(self.said, text):
+            return True
+        if text not in self._holders:
+            self._holders[text] = [one for one in self.own if stands_in(one.text, text)]
+        return any(one.made_at < before and self._is_sound(one, text) for one in self._holders[text])
 
     def tainted_link(self, value: str) -> tuple[str, str]:
         """The first address within a text that is tainted, and the call that it came out of; both empty: none is."""
