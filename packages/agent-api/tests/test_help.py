@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
+from typer.testing import CliRunner
+
+import agent_api
+from agent_api.cli import app
+
 HEAVY = (
     "rich",
     "litestar",
@@ -31,3 +36,12 @@ def test_help_is_shown_without_what_commands_need():
         )
         assert f"Usage: {' '.join(('agent', *command))}" in done.stdout
         assert not {*HEAVY} & {*done.stderr.split()}
+
+
+def test_a_newcomer_is_told_the_version_and_that_there_is_no_key_yet(tmp_path, monkeypatch):
+    monkeypatch.setenv("AGENT_DATA_DIR", str(tmp_path))
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"agent {agent_api.__version__}\n")
+    listed = CliRunner().invoke(app, ["keys", "list"])
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert "no key yet" in listed.stderr

@@ -3,14 +3,16 @@
 A route describes its success alone; that a key is refused, a limit reached or a disk full is the same for all of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import OpenAPI
 
 from agent_api.access.gate import OPEN_PATHS
+from agent_api.examples import by_schema
 from agent_api.problems import OPENAI_PATH, PROBLEM_JSON
 
 _ALWAYS = {
@@ -28,6 +30,24 @@ _WRITING = {
 }
 _FRAMEWORKS_400 = HTTPStatus.BAD_REQUEST.description  # its own idea of 400 has this text
 _ASKING = {502: "The model refused the request."}
+_PARAMETERS = {
+    "run_id": "The id of a run.",
+    "other_id": "The id of the run to compare with.",
+    "session_id": "The id of a session.",
+    "webhook_id": "The id of a webhook.",
+    "message_id": "The id of a message, as `webhook-id` had it.",
+    "schedule_id": "The id of a schedule.",
+    "key_id": "The id of a key, which is no secret.",
+    "ingest_id": "The id of an ingest.",
+    "response_id": "The id of a response.",
+    "conversation_id": "The id of a conversation.",
+    "item_id": "The id of an item.",
+    "model": "The name of a model, as the list has it.",
+    "name": "Its name.",
+    "limit": "How many at most.",
+    "order": "The oldest first, or the newest.",
+}
+"""What a parameter is, where its route does not say."""
 _PROBLEM: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
@@ -85,13 +105,47 @@ class _Document(OpenAPI):
         document = super().to_schema()
         components = document.setdefault("components", {})
         components.setdefault("schemas", {}).update({"Problem": _PROBLEM, "Failure": _FAILURE})
+        _without_dots(components["schemas"])
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         paths: dict[str, dict[str, dict[str, Any]]] = document.get("paths", {})
+        shown = by_schema()
         for path, methods in paths.items():
             for method, operation in methods.items():
+                _describe(operation)
                 if path not in self.open_paths:
                     _complete(path, method, operation)
+                _show(operation, shown)
         return document
+
+
+def _without_dots(schema: object) -> None:
+    """The framework takes the dots of `tuple[X, ...]` for a second kind of item, which is none, and so allows nothing."""
+    if isinstance(schema, list):
+        for one in cast("list[object]", schema):
+            _without_dots(one)
+    elif isinstance(schema, dict):
+        fields = cast("dict[str, object]", schema)
+        items = fields.get("items")
+        kinds = cast("dict[str, object]", items).get("oneOf") if isinstance(items, dict) else None
+        if isinstance(kinds, list) and {} in cast("list[object]", kinds):
+            fields["items"] = cast("list[object]", kinds)[0]
+        for one in fields.values():
+            _without_dots(one)
+
+
+def _describe(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if not parameter.get("description") and parameter["name"] in _PARAMETERS:
+            parameter["description"] = _PARAMETERS[parameter["name"]]
+
+
+def _show(operation: dict[str, Any], shown: Mapping[str, Any]) -> None:
+    """Put the examples in, by what a body or a reply is."""
+    for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for content in part.get("content", {}).values():
+            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if name in shown:
+                content["examples"] = {"example": {"value": shown[name]}}
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@ is quick.
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -32,6 +33,25 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich takes longer to import than all commands together
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:  # as typer calls it
+    if wanted:
+        from agent_api import __version__
+
+        print(f"agent {__version__}")
+        raise typer.Exit(EXIT_OK)
+
+
+@app.callback()
+def _agent(
+    version: Annotated[  # its callback has said it
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """An agent for your own metal: local models, tools, durable runs."""
+
+
 app.command("run")(run.run)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)

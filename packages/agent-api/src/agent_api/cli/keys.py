@@ -99,9 +99,14 @@ def list_keys(
         for key in rows:
             print(json.dumps(_shown(key)))
         return
+    if not rows:
+        sys.stderr.write("no key yet; the first start of agentd makes one, and so does `agent keys create`\n")
+        return
     table = Table("id", "tenant", "name", "valid", "scopes")
     for key in rows:
         valid = "yes" if key.is_valid(time.time()) else "no"
+        if key.rotated_to:
+            valid += f", rotated to {key.rotated_to}"
         table.add_row(key.key_id, key.tenant, key.name, valid, ", ".join(key.scopes))
     Console().print(table)
 
