@@ -15,6 +15,7 @@ from agent_memory.knowledge.lance import LanceKnowledgeBase
 from agent_memory.knowledge.retrieval import RetrievalWeights
 from agent_memory.knowledge.rows import Unit
 from agent_memory.knowledge.tenants import tenant_address
+from agent_memory.knowledge.versions import marked
 
 EMBEDDER = StaticEmbedder()
 
@@ -199,6 +200,33 @@ async def test_vectors_of_another_embedder_are_refused_with_the_remedy(kb, tmp_p
             await other.search("boat", domains=["general"])
         with pytest.raises(EmbedderMismatchError):
             await other.write("general", [unit("x", "y")])
+
+
+async def test_what_is_written_while_all_is_embedded_again_is_there_after(kb):
+    await filled(kb)
+    before = len(await kb.sources("general"))
+    names = [f"late{number}" for number in range(8)]
+    counted, *_ = await asyncio.gather(
+        kb.reembed("general"), *(kb.write("general", [unit(name, f"a late word {name}")]) for name in names)
+    )
+    assert counted >= before
+    assert set(names) <= set(await kb.sources("general"))
+    (found,) = await kb.search("late3", k=1, domains=["general"])
+    assert found.citation.source == "late3"
+
+
+async def test_writes_wait_while_a_domain_is_rolled_back(kb):
+    await filled(kb)
+    first = await marked(kb._shelves["general"].table)
+    await kb.write("general", [unit("gone", "This will be undone.")])
+    names = [f"late{number}" for number in range(8)]
+    for _ in range(3):
+        writes = [kb.write("general", [unit(name, f"a late word {name}")]) for name in names]
+        await asyncio.gather(kb.roll_back("general", first), *writes)
+    await kb.write("general", [unit("last", "And this is kept.")])
+    there = set(await kb.sources("general"))
+    assert "last" in there
+    assert "gone" not in there
 
 
 TENANTS = ["acme", "acme2", "ACME", "a/b", "a", "..", ".", "a%2Fb", "acme.", "ümlaut", "a b", "~", "s3://x"]

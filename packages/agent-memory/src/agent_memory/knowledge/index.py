@@ -204,11 +204,15 @@ class LanceTable:
     async def restore(self, version: int) -> None:
         """A new version that is what `version` was."""
         with storage(self._where):
-            await self._table.checkout(version)
-            try:
-                await self._table.restore()
-            finally:
-                await self._table.checkout_latest()
+            # Not with the handle that others read and write with: one that is at an older version refuses to write.
+            async with self._at(version) as older:
+                await older.restore()
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """See at once what was written with another handle."""
+        with storage(self._where):
+            await self._table.checkout_latest()
 
     async def times(self) -> dict[int, float]:
         """When each version that is still there was made, in seconds since the epoch."""

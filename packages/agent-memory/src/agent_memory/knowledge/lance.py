@@ -4,6 +4,7 @@ Puts together what its neighbours do: `index` keeps, `writer` writes, `retrieval
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from agent_core.knowledge import Filters, Passage
 from agent_core.ports import Embedder
 from agent_memory.embedders.static import StaticEmbedder
-from agent_memory.errors import KnowledgeVersionError, UnknownDomainError
+from agent_memory.errors import EmbedderMismatchError, KnowledgeVersionError, UnknownDomainError
 from agent_memory.knowledge import ingest, routing
 from agent_memory.knowledge.allocators import give_back
 from agent_memory.knowledge.domains import BUILT_IN, Domain
@@ -163,9 +164,7 @@ class LanceKnowledgeBase:
         kept = self._profiles.get(name)
         if kept is None or kept[0] != version:
             described = await self._embedder.embed([f"{name}: {self.domains[name].description}"])
-            sample = (
-                await shelf.table.sample(_PROFILED) if shelf is not None else np.zeros((0, 1), np.float32)
-            )
+            sample = np.zeros((0, 1), np.float32) if shelf is None else await shelf.table.sample(_PROFILED)
             kept = self._profiles[name] = version, routing.profile(as_array(described)[0], sample)
         return kept[1]
 
@@ -296,7 +295,7 @@ class LanceKnowledgeBase:
             UnknownDomainError: the domain is not known.
             KnowledgeVersionError: there is no such version.
         """
-        return await rolled_back((await self._there(domain, version)).table, domain, version)
+        return await rolled_back(self._writer(domain, await self._there(domain, version)), domain, version)
 
     async def _there(self, domain: str, version: str) -> Shelf:
         shelf = await self._shelf(self._known(domain))
@@ -307,8 +306,8 @@ class LanceKnowledgeBase:
     async def reembed(self, domain: str) -> int:
         """Make all vectors of a domain anew with this knowledge base's embedder; returns how many.
 
-        The texts are kept as they are, so no file is read again. Until it is done, searches find what there was; killed
-        in between, it is begun again.
+        The texts are kept as they are, so no file is read again. Until it is done, searches find what there was and writes
+        wait; killed in between, it is begun again. Other processes may not write meanwhile: that would be lost.
 
         Raises:
             UnknownDomainError: the domain is not known.
@@ -318,9 +317,12 @@ class LanceKnowledgeBase:
         known = self._known(domain)
         if domain not in await self._tables.names():
             return 0
-        self._let_go(domain)
-        old = await self._tables.open(domain)
-        return await embedded_again(self._tables, old, known, self._embedder)
+        shelf = None
+        with contextlib.suppress(EmbedderMismatchError):  # then nobody can write with this embedder either
+            shelf = await self._shelf(known)
+        async with contextlib.nullcontext() if shelf is None else self._writer(domain, shelf).stopped():
+            old = await self._tables.open(domain)
+            return await embedded_again(self._tables, old, known, self._embedder)
 
     # ── going elsewhere ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -6,6 +6,7 @@ import msgspec
 
 from agent_memory.errors import KnowledgeVersionError
 from agent_memory.knowledge.index import LanceTable
+from agent_memory.knowledge.writer import BatchingWriter
 
 KEPT = 20
 """So many versions are kept; older ones go, and their space with the next upkeep but one."""
@@ -63,14 +64,14 @@ async def difference(table: LanceTable, domain: str, old: str, new: str | None) 
     )
 
 
-async def rolled_back(table: LanceTable, domain: str, name: str) -> str:
+async def rolled_back(writer: BatchingWriter, domain: str, name: str) -> str:
     """Make the domain what it was; that is a new version, so it can be taken back too.
 
     Raises:
         KnowledgeVersionError: there is no such version.
     """
-    await table.restore(await _number(table, domain, name))
-    return await marked(table)
+    await writer.restore(await _number(writer.table, domain, name))
+    return await marked(writer.table)
 
 
 async def _number(table: LanceTable, domain: str, name: str) -> int:

@@ -6,7 +6,7 @@ alone, and the table is put in order before fragments pile up (a folder of 73,66
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class BatchingWriter:
     """Writes to one table for everybody in this process. Belongs to the loop that uses it."""
 
     def __init__(self, table: LanceTable) -> None:
-        self._table = table
+        self.table = table
         self._waiting: list[_Order] = []
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -58,8 +58,21 @@ class BatchingWriter:
     async def delete(self, sources: Sequence[str]) -> None:
         """Remove the rows of `sources`."""
         async with self._turn:
-            await self._table.delete(sources)
+            await self.table.delete(sources)
             self._commits += 1
+
+    async def restore(self, version: int) -> None:
+        """Make the table what it was in `version`: a commit that no other may be made beside."""
+        async with self._turn:
+            await self.table.restore(version)
+            self._commits += 1
+
+    @contextlib.asynccontextmanager
+    async def stopped(self) -> AsyncGenerator[None]:
+        """Nothing is committed within: what is written waits until another handle has done what it does."""
+        async with self._turn:
+            yield
+            await self.table.refresh()
 
     async def put_in_order(self, *, keep: timedelta = _KEEP, delete_unverified: bool = False) -> None:
         """Bring fragments together, index what is not indexed, let old versions go."""
@@ -67,8 +80,8 @@ class BatchingWriter:
             await self._put_in_order(keep, delete_unverified)
 
     async def _put_in_order(self, keep: timedelta, delete_unverified: bool) -> None:
-        await self._table.optimize(keep=keep, delete_unverified=delete_unverified)
-        await self._table.index_vectors(await self._table.count())
+        await self.table.optimize(keep=keep, delete_unverified=delete_unverified)
+        await self.table.index_vectors(await self.table.count())
         self._commits = self._rows = 0
 
     async def _run(self) -> None:
@@ -96,9 +109,9 @@ class BatchingWriter:
         replaced = [source for order in orders for source in order.replaced]
         try:
             if replaced:
-                await self._table.replace(rows, replaced)
+                await self.table.replace(rows, replaced)
             else:
-                await self._table.add(rows)
+                await self.table.add(rows)
         except KnowledgeUnavailableError as error:
             for order in orders:
                 if not order.done.done():
