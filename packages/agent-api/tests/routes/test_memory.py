@@ -27,6 +27,7 @@ async def test_what_was_said_is_exported_searched_and_erased(open_serving):
         texts = [one["text"] for one in (*page["items"], *rest["items"])]
         assert texts == ["My sister is called Ada.", "Fine.", CODE, "Fine."]
         assert rest["next_cursor"] is None
+        assert (await client.get(URL, params={"cursor": 2**63})).status_code == 400
         assert (await client.get(f"{URL}/facts")).json() == {"items": []}
         (hit, *_) = (await client.post(f"{URL}/search", json={"query": "gate code"})).json()["items"]
         assert (hit["text"], hit["session_id"], bool(hit["why"])) == (CODE, "session 1", True)

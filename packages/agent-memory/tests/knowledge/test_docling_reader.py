@@ -109,6 +109,26 @@ async def test_a_pdf_without_the_models_says_where_to_get_them(hostile, tmp_path
         await worker.aclose()
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "The value of artifacts_path=PosixPath('/nowhere') is not valid.\nIt must point to a folder",
+        "Missing safe tensors file: /models/docling-project--docling-layout-heron/model.safetensors",
+        "Missing model config file: /models/docling-project--docling-layout-heron/config.json",
+    ],
+)
+def test_models_that_are_not_whole_are_asked_for_in_one_line_however_docling_tells_it(told):
+    wrapped = RuntimeError("Pipeline StandardPdfPipeline failed")
+    wrapped.__cause__ = FileNotFoundError(told)
+    for error in (FileNotFoundError(told), wrapped):
+        reason = docling_reader._reason(error)
+        assert "docling-tools models download -o FOLDER" in reason
+        assert "\n" not in reason
+    other = RuntimeError("Pipeline StandardPdfPipeline failed")
+    other.__cause__ = ValueError("page 3 is torn")
+    assert "page 3 is torn" in docling_reader._reason(other)
+
+
 @needs_docling
 async def test_another_reader_reads_again_what_it_is_for_and_nothing_else(tmp_path):
     files = tmp_path / "files"

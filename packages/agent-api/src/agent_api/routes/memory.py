@@ -77,7 +77,9 @@ class MemoryController(Controller):
     async def episodes(
         self,
         supervisor: NamedDependency[Supervisor],
-        cursor: Annotated[int, QueryParameter(ge=0, description="`next_cursor` of the page before.")] = 0,
+        cursor: Annotated[
+            int, QueryParameter(ge=0, le=2**62, description="`next_cursor` of the page before.")
+        ] = 0,
         limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 200,
     ) -> RememberedPage:
         """Everything that was said or noted, the oldest first."""

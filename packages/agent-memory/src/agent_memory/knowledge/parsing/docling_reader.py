@@ -30,6 +30,17 @@ _MODELS = (
     "`docling-tools models download -o FOLDER`, and set DOCLING_ARTIFACTS_PATH to that folder"
 )
 
+_SIGNS = (
+    "LocalEntryNotFound",
+    "OfflineModeIsEnabled",
+    "HF_HUB_OFFLINE",
+    "artifacts",  # the folder is not there
+    "Missing safe tensors file",  # or is not whole: docling_ibm_models' layout_predictor.py
+    "Missing model config file",
+    "Missing processor config file",
+)
+"""What stands in the error where a model is not at hand."""
+
 
 def document(content: bytes, source: str) -> Document:
     """The text as Markdown, page by page where there are pages.
@@ -86,8 +97,11 @@ def _stream(name: str, content: bytes) -> Any:
 
 def _reason(error: Exception) -> str:
     told = f"{type(error).__name__}: {error}"
-    if any(
-        sign in told for sign in ("LocalEntryNotFound", "OfflineModeIsEnabled", "HF_HUB_OFFLINE", "artifacts")
-    ):
+    # A pipeline that fails says so, and what it failed by behind it.
+    behind = error.__cause__
+    while behind is not None:
+        told += f"; {type(behind).__name__}: {behind}"
+        behind = behind.__cause__
+    if any(sign in told for sign in _SIGNS):
         return _MODELS
     return f"docling cannot read it: {told.splitlines()[0][:200]}"
