@@ -56,6 +56,9 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close all connections, those in use too."""
+        if asyncio.get_running_loop() is not self._loop:
+            self._begin(None)  # theirs has gone, and they with it
+            return
         lost = [connection.lost for connection in self._open]
         for connection in self._open:
             connection.close()
@@ -66,6 +69,7 @@ class Pool:
         self._loop = loop
         self._slots = asyncio.Semaphore(self._max_connections)
         self._open = set[Connection]()
+        self._dialing = 0
         self._idle: defaultdict[Way, dict[Connection, None]] = defaultdict(dict)
 
     def _rested(self, way: Way) -> Connection | None:
@@ -78,19 +82,24 @@ class Pool:
         return None
 
     async def _opened(self, way: Way, where: str) -> Connection:
-        if len(self._open) >= self._max_connections:
+        if len(self._open) + self._dialing >= self._max_connections:
             self._close_one_idle()
-        connection = await dial(way, where, self._context)
+        self._dialing += 1
+        try:
+            connection = await dial(way, where, self._context)
+        finally:
+            self._dialing -= 1
         self._open.add(connection)
         connection.lost.add_done_callback(partial(self._forget, way, connection))
         return connection
 
     def _close_one_idle(self) -> None:
         """There is one, of another way: else all were in use, and no slot for whoever asks."""
-        for idle in self._idle.values():
-            for connection in idle:
-                connection.close()
-                return
+        idle = next(filter(None, self._idle.values()), None)
+        if idle is not None:
+            connection = next(iter(idle))
+            del idle[connection]
+            connection.close()
 
     def _forget(self, way: Way, connection: Connection, _: "asyncio.Future[None]") -> None:
         self._open.discard(connection)
