@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from litestar import Litestar, get
 
-from agent_api.pieces import Last, Pieces
+from agent_api.pieces import Last, Pieces, PiecesResponse
 
 SCOPE = {
     "type": "http",
@@ -103,3 +103,22 @@ async def test_a_request_that_is_cancelled_ends_the_iterator():
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert served.has_ended.is_set()
+
+
+async def test_what_goes_wrong_in_the_iterator_is_raised_once():
+    async def broken():
+        yield b"a"
+        raise ZeroDivisionError
+
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        await asyncio.Event().wait()
+
+    reply = PiecesResponse(iterator=broken())
+    with pytest.raises(ZeroDivisionError):
+        await reply.send_body(send, receive)
+    assert [one["body"] for one in sent] == [b"a"]

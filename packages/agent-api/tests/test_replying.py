@@ -70,6 +70,18 @@ async def test_a_head_leaves_though_its_body_is_late():
         assert await reader.readline() == b"0\r\n"
 
 
+async def test_what_belongs_to_no_request_is_not_kept(transports):
+    written, transport = transports
+    transport.write(HEAD)
+    assert written.pieces == [HEAD]
+    transport.begin()
+    transport.write(HEAD)
+    transport.begin()  # the next one came already
+    transport.write(b"body")
+    transport.write(b"more")
+    assert written.pieces == [HEAD, HEAD + b"body", b"more"]
+
+
 class Written:
     """A transport that keeps what is written; a fake."""
 
@@ -101,6 +113,7 @@ HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 @pytest.mark.parametrize("body", [b"body", LARGE])
 async def test_a_head_and_its_body_are_one_piece(transports, body):
     written, transport = transports
+    transport.begin()
     transport.write(HEAD)
     transport.write(body)
     assert written.pieces == [HEAD + body]
@@ -110,6 +123,7 @@ async def test_a_head_and_its_body_are_one_piece(transports, body):
 
 async def test_a_head_that_nothing_follows_leaves_in_the_next_round(transports):
     written, transport = transports
+    transport.begin()
     transport.write(HEAD)
     assert written.pieces == []
     await asyncio.sleep(0)
@@ -118,6 +132,7 @@ async def test_a_head_that_nothing_follows_leaves_in_the_next_round(transports):
 
 async def test_a_head_is_written_before_the_connection_is_closed(transports):
     written, transport = transports
+    transport.begin()
     transport.write(HEAD)
     transport.close()
     await asyncio.sleep(0)

@@ -1,5 +1,7 @@
 """One journal event as JSON: what `agent run --json` prints and what the event stream carries."""
 
+from functools import cache
+
 import msgspec
 
 from agent_core.chat import Delta
@@ -54,5 +56,9 @@ def delta_line(delta: Delta) -> bytes:
 
 def delta_frame(delta: Delta) -> bytes:
     """A delta as a server-sent event without an id: it is not in the journal and is never sent again."""
-    body = delta_line(delta)
-    return b"event: %b\ndata: %b\n\n" % (str(type(delta).__struct_config__.tag).encode(), body)
+    return _delta_head(type(delta)) + _encoder.encode(delta) + b"\n\n"
+
+
+@cache
+def _delta_head(kind: type[Delta]) -> bytes:
+    return f"event: {kind.__struct_config__.tag}\ndata: ".encode()
