@@ -17,10 +17,10 @@ import pytest
 from agent_core.testing.conformance.journal import a_run
 from agent_memory import SqliteJournal, sqlite
 from agent_memory.journal_file import Append, JournalFile, _prepare, session_of
-from agent_memory.long_term import episodes
+from agent_memory.long_term import entries, episodes
 from agent_memory.long_term.analysis import Analyzer
 from agent_memory.long_term.store import SCHEMA
-from agent_memory.sqlite_store import SqliteStore
+from agent_memory.sqlite_store import SqliteStore, Statement
 from agent_memory.sqlite_store import _prepare as prepare_store
 
 SECTOR = 512
@@ -226,7 +226,10 @@ def write_memory(connection: Connection, acknowledge: Callable[[str], None]) -> 
         )
         (outcome,) = store._commit([lambda db, new=new: episodes.insert(db, analyzer, new)])
         assert isinstance(outcome, int), outcome
-        acknowledge(str(number))
+        acknowledge(f"episode {number}")
+        # One statement is not in a transaction that we begin.
+        assert store._commit([Statement(entries.PUT, ("last", str(number).encode(), 0.0))]) == [None]
+        acknowledge(f"value {number}")
 
 
 async def check_memory(path: Path, acknowledged: set[str]) -> None:
@@ -239,11 +242,16 @@ async def check_memory(path: Path, acknowledged: set[str]) -> None:
         )
         assert await store.read(lambda db: db.execute("PRAGMA integrity_check").fetchall()) == [("ok",)]
         rows = await store.read(lambda db: db.execute("SELECT text FROM episodes ORDER BY id").fetchall())
+        values = await store.read(entries.select, "last")
     finally:
         await store.close()
     numbers = [int(text.split()[1]) for (text,) in rows]
     assert numbers == list(range(len(numbers))), "what is lost is at the end"
-    assert len(numbers) >= len(acknowledged), "acknowledged and lost"
+    told = [
+        [int(one.split()[1]) for one in acknowledged if one.startswith(kind)] for kind in ("episode", "value")
+    ]
+    assert len(numbers) >= len(told[0]), "acknowledged and lost"
+    assert not told[1] or int(str(values["last"])) >= max(told[1]), "acknowledged and lost"
 
 
 KINDS = {"journal": (write_journal, check_journal), "memory": (write_memory, check_memory)}
