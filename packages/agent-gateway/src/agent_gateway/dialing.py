@@ -81,19 +81,19 @@ async def dial(way: Way, where: str, context: ssl.SSLContext | None) -> Connecti
         ProviderUnavailableError: the proxy did not let us through.
         TimeoutError, OSError: there is no connection.
     """
-    secure = context or _default_context()
-    connection = await _connected(way.proxy or way.host, secure)
+    connection = await _connected(way.proxy or way.host, context)
     if not way.is_tunnel:
         return connection
     try:
-        return await _through(connection, way, where, secure)
+        return await _through(connection, way, where, context)
     except BaseException:
         connection.close()
         raise
 
 
-async def _connected(host: Host, context: ssl.SSLContext) -> Connection:
-    loop, encryption = asyncio.get_running_loop(), context if host.is_secure else None
+async def _connected(host: Host, context: ssl.SSLContext | None) -> Connection:
+    loop = asyncio.get_running_loop()
+    encryption = (context or _default_context()) if host.is_secure else None
     if isinstance(loop, asyncio.BaseEventLoop):
         _, connection = await loop.create_connection(
             Connection, host.name, host.port, ssl=encryption, happy_eyeballs_delay=_NEXT_ADDRESS_S
@@ -103,7 +103,7 @@ async def _connected(host: Host, context: ssl.SSLContext) -> Connection:
     return connection
 
 
-async def _through(outer: Connection, way: Way, where: str, context: ssl.SSLContext) -> Connection:
+async def _through(outer: Connection, way: Way, where: str, context: ssl.SSLContext | None) -> Connection:
     """The connection within a tunnel through a proxy (RFC 9110, 9.3.6)."""
     host, proxy = way
     assert proxy is not None  # noqa: S101 (for the checkers: there is a tunnel)
@@ -119,7 +119,7 @@ async def _through(outer: Connection, way: Way, where: str, context: ssl.SSLCont
         outer.transport
     )  # until there is a better one: to close, should the server speak unasked
     transport = await asyncio.get_running_loop().start_tls(
-        outer.transport, inner, context, server_hostname=host.name
+        outer.transport, inner, context or _default_context(), server_hostname=host.name
     )
     if transport is None:
         raise ConnectionResetError
