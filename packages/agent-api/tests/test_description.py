@@ -81,6 +81,17 @@ async def test_every_parameter_is_described_and_every_body_has_an_example(descri
     assert missing == []
 
 
+async def test_what_may_be_streamed_is_said(described):
+    _, document = described
+    for method, path in (
+        ("post", "/v1/responses"),
+        ("get", "/v1/responses/{response_id}"),
+        ("post", "/v1/chat/completions"),
+    ):
+        kinds = document["paths"][path][method]["responses"]["200"]["content"]
+        assert set(kinds) == {"application/json", "text/event-stream"}, path
+
+
 async def test_every_example_fits_its_schema(described):
     jsonschema = pytest.importorskip("jsonschema")
     _, document = described

@@ -112,6 +112,7 @@ class _Document(OpenAPI):
         for path, methods in paths.items():
             for method, operation in methods.items():
                 _describe(operation)
+                _name_streams(operation)
                 if path not in self.open_paths:
                     _complete(path, method, operation)
                 _show(operation, shown)
@@ -146,6 +147,13 @@ def _show(operation: dict[str, Any], shown: Mapping[str, Any]) -> None:
             name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
             if name in shown:
                 content["examples"] = {"example": {"value": shown[name]}}
+
+
+def _name_streams(operation: dict[str, Any]) -> None:
+    """What answers with an object or a stream has no schema of the framework's: it says of neither."""
+    content = operation["responses"].get("200", {}).get("content", {})
+    if content.get("application/json", {}).get("schema") == {}:
+        content["text/event-stream"] = {"schema": {"description": "Server-sent events."}}
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
