@@ -35,7 +35,7 @@ from agent_gateway.errors import (
     ReplyTooLargeError,
 )
 from agent_gateway.httptools_transport import HttptoolsTransport
-from agent_gateway.transport import HttpxTransport, Timeouts
+from agent_gateway.transport import HttpCall, HttpReply, HttpxTransport, Timeouts
 
 Writer: TypeAlias = asyncio.StreamWriter
 Answer: TypeAlias = Callable[[asyncio.StreamReader, Writer], Awaitable[None]]
@@ -264,12 +264,15 @@ async def test_nobody_takes_the_call(transport: Any, liar: Liar) -> None:
 
 
 async def test_a_deadline_holds_for_the_whole_reply(transport: Any, liar: Liar) -> None:
-    liar.answers = [endless(CHUNK, pause_s=0.01), good()]
+    liar.answers = [good(), endless(CHUNK, pause_s=0.01), good()]
     async with (
         nothing_left_behind(liar),
         HttpChatModel("m", base_url=liar.base_url, transport=transport) as model,
     ):
-        soon = ModelRequest(messages=REQUEST.messages, context=CallContext(deadline=time() + 0.2))
+        assert (await ask(model)).message.text == "ok", (
+            "connected: the deadline ends a reply, not the imports"
+        )
+        soon = ModelRequest(messages=REQUEST.messages, context=CallContext(deadline=time() + 0.5))
         with pytest.raises(ProviderTimeoutError, match="total"):
             await ask(model, soon)
         past = ModelRequest(messages=REQUEST.messages, context=CallContext(deadline=time() - 1))
@@ -277,6 +280,19 @@ async def test_a_deadline_holds_for_the_whole_reply(transport: Any, liar: Liar) 
             await ask(model, past)
         assert (await ask(model)).message.text == "ok"
     assert liar.connections == 2
+
+
+async def test_a_deadline_holds_though_there_is_always_more_to_read(transport: Any, liar: Liar) -> None:
+    liar.answers = [endless(CHUNK)]
+    call = HttpCall(url=f"{liar.base_url}/chat/completions", where="it", headers={}, total_s=2.0)
+    async with transport.send(call) as reply:
+        with pytest.raises(ProviderTimeoutError, match="total"):
+            await _read_slowly(reply)
+
+
+async def _read_slowly(reply: HttpReply) -> None:
+    async for _ in reply.chunks():
+        await asyncio.sleep(0.05)
 
 
 async def test_a_bomb_is_not_unpacked(transport: Any, liar: Liar) -> None:

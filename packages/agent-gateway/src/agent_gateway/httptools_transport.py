@@ -150,7 +150,12 @@ class _Exchange(HttpReply):
         """The next piece; empty at the end."""
         connection = self._connection
         piece = connection.take()
-        if piece or connection.is_whole:
+        if connection.is_whole:
+            return piece
+        if self._ends is not None and time.monotonic() >= self._ends:  # there may always be more to take
+            self._phase = "total"
+            raise self._late()
+        if piece:
             return piece
         try:
             return await connection.read(self._wait_s("between", self._timeouts.between_s))
