@@ -26,7 +26,7 @@ from agent_api.access.scopes import Scope
 from agent_api.app import create_app
 from agent_api.composition import Machine, connect_model
 from agent_api.daemon import open_daemon
-from agent_api.serving import server_config, spare_the_collector
+from agent_api.serving import server_config, share_free_memory, spare_the_collector
 from agent_api.settings import Settings
 from agent_api.supervisor import Supervisor
 from agent_core.chat import Completion, ModelProfile, TextDelta
@@ -122,6 +122,7 @@ async def serve(config: uvicorn.Config, key: str) -> None:
 
 
 async def serve_daemon(folder: str, base_url: str = "") -> None:
+    share_free_memory()
     (Path(folder) / "workspace").mkdir()
     settings = Settings(
         data_dir=f"{folder}/data",

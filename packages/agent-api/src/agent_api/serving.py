@@ -1,11 +1,12 @@
 """Serving the application: one socket, our own signals, word to systemd."""
 
+import ctypes
 import gc
 import logging
 import signal
 import socket
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -31,6 +32,8 @@ logger = logging.getLogger("agentd")
 
 GRACE_S = 4
 """How long requests under way may take to end; systemd waits longer than this."""
+_M_ARENA_MAX = -8
+"""As malloc.h has it."""
 
 
 class _Server(uvicorn.Server):
@@ -61,6 +64,7 @@ async def serve(
         OpenBindError: the address is not loopback.
         SettingsError: a setting is wrong, or the address cannot be listened on.
     """
+    share_free_memory()
     async with open_machine(settings) as machine:
         await check(settings, machine.levels, origins)
         with _listening(settings) as (listener, address):
@@ -75,6 +79,16 @@ async def serve(
                     daemon.tenants.model_trouble = trouble
                     await _serve(daemon, listener, lambda: on_listening(address, daemon.first_key), tasks)
                 tasks.cancel_scope.cancel()
+
+
+def share_free_memory(arenas: int = 2) -> None:
+    """Let all threads begun from now on take their memory from so few arenas: glibc keeps what is free apart for each thread.
+
+    A daemon has a dozen threads that are each used now and then, and would hold 15 MB more; an ingest 100 MB. No other C
+    library has this (mallopt(3)).
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, arenas)
 
 
 def spare_the_collector() -> None:
