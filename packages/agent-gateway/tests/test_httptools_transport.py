@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from agent_gateway.connection import Connection
 from agent_gateway.errors import (
     BrokenReplyError,
     MissingExtraError,
@@ -241,6 +242,29 @@ async def test_who_is_cancelled_leaves_nothing(transport: HttptoolsTransport) ->
         with pytest.raises(asyncio.CancelledError):
             await task
         await until(lambda: not server.open)
+
+
+async def test_a_connection_that_is_closed_needs_no_collector(transport: HttptoolsTransport) -> None:
+    """A daemon collects rarely, and a stream that a client leaves closes its connection."""
+
+    def connections() -> int:
+        return sum(isinstance(one, Connection) for one in gc.get_objects())
+
+    async def leave(url: str) -> None:
+        async with transport.send(call(url)) as reply:
+            assert reply.status == 200
+
+    async with Server(raw(OK[:-1])).serving() as server:
+        gc.collect()
+        gc.disable()
+        try:
+            before = connections()
+            for _ in range(3):
+                await leave(server.url)
+            await until(lambda: not server.open)
+            assert connections() == before
+        finally:
+            gc.enable()
 
 
 async def test_closing_ends_what_is_under_way(transport: HttptoolsTransport) -> None:

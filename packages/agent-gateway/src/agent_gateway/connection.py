@@ -179,6 +179,8 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
+        if self.lost.done():
+            return
         self._is_kept = False
         if self._stage is _Stage.BODY and self._lasts_until_close and exc is None and self._error is None:
             self._stage = _Stage.WHOLE
@@ -188,9 +190,10 @@ class Connection(asyncio.Protocol):
         self._moment = None
         if self._alarm is not None:
             self._alarm.cancel()
+            self._alarm = None
+        del self._parser  # which holds us: we would wait for the collector
         self._wake()
-        if not self.lost.done():
-            self.lost.set_result(None)
+        self.lost.set_result(None)
 
     # What the parser says.
 

@@ -12,6 +12,7 @@ from agent_skills.policy import Budget
 
 MAX_RUNS = 10_000
 """Runs that are remembered; the one that called longest ago is forgotten first."""
+_UNLIMITED = Budget()
 
 
 class _Spent:
@@ -48,7 +49,12 @@ class Ledger:
         self._runs: OrderedDict[str, dict[str, _Spent]] = OrderedDict()
 
     def begin(self, run_id: str, skill: str, budget: Budget) -> str:
-        """Count a call that is about to be made; what is used up, in words, if it must not be."""
+        """Count a call that is about to be made; what is used up, in words, if it must not be.
+
+        Where nothing is limited, no books are kept.
+        """
+        if self._per_run == budget == _UNLIMITED:
+            return ""
         run = self._runs.get(run_id)
         if run is None:
             run = self._runs[run_id] = {"": _Spent()}
