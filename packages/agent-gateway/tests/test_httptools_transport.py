@@ -76,6 +76,12 @@ def raw(*pieces: bytes, close: bool = False) -> Answer:
     return answer
 
 
+async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Says nothing until the client goes."""
+    await reader.read()
+    raise ConnectionError
+
+
 @pytest.fixture
 async def transport() -> AsyncIterator[HttptoolsTransport]:
     made = HttptoolsTransport(timeouts=Timeouts(connect_s=1.0, first_byte_s=2.0, between_s=2.0))
@@ -231,11 +237,7 @@ async def test_who_waits_for_a_connection_in_vain_is_told() -> None:
 
 
 async def test_who_is_cancelled_leaves_nothing(transport: HttptoolsTransport) -> None:
-    async def answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.read()
-        raise ConnectionError
-
-    async with Server(answer).serving() as server:
+    async with Server(silence).serving() as server:
         task = asyncio.create_task(body_of(transport, server.url))
         await until(lambda: len(server.heads) == 1)
         task.cancel()
@@ -268,11 +270,7 @@ async def test_a_connection_that_is_closed_needs_no_collector(transport: Httptoo
 
 
 async def test_closing_ends_what_is_under_way(transport: HttptoolsTransport) -> None:
-    async def answer(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        await reader.read()
-        raise ConnectionError
-
-    async with Server(answer).serving() as server:
+    async with Server(silence).serving() as server:
         task = asyncio.create_task(body_of(transport, server.url))
         await until(lambda: len(server.heads) == 1)
         await transport.aclose()

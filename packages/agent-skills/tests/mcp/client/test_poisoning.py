@@ -54,18 +54,32 @@ class World:
         if tools:
             self.offers.tools = list(tools)
         registry = registry or self.registry
-        mount = McpMount(
-            McpServerSettings(name=name, url=self.url),
-            registry,
-            Pins(self.folder / "pins.json"),
-            lambda: HttpChannel(name, self.url, self.client),
-        )
+        mount = self.mount(McpServerSettings(name=name, url=self.url), registry)
         async with anyio.create_task_group() as tasks:
             await tasks.start(mount.run)
             mounted = [skill.spec.name for skill in registry.skills()]
             tasks.cancel_scope.cancel()
         assert mount.problem == ""
         return mount, mounted
+
+    async def ask(self, *arguments):
+        """The results of calls of the one tool, for an operator who labels nothing."""
+        mount = self.mount(McpServerSettings(name="shop", url=self.url, labels=()), self.registry)
+        runner = SkillRunner(self.registry)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(mount.run)
+            calls = [ToolCall(tool_call_id="1", name="shop_weather", arguments=one) for one in arguments]
+            results = [await runner.run(call, CONTEXT) for call in calls]
+            tasks.cancel_scope.cancel()
+        return results
+
+    def mount(self, settings, registry):
+        return McpMount(
+            settings,
+            registry,
+            Pins(self.folder / "pins.json"),
+            lambda: HttpChannel(settings.name, self.url, self.client),
+        )
 
 
 @pytest.fixture
@@ -261,20 +275,7 @@ async def test_a_server_that_is_suddenly_another_gets_nothing(world):
 async def test_results_are_untrusted_whatever_the_server_hints_and_hide_nothing(world):
     world.offers.tools = [tool(annotations={"readOnlyHint": True, "openWorldHint": False})]
     world.offers.result = {"content": [{"type": "text", "text": "sun\u200bny\U000e0041"}], "isError": False}
-    mount = McpMount(
-        McpServerSettings(name="shop", url=world.url, labels=()),
-        world.registry,
-        Pins(world.folder / "pins.json"),
-        lambda: HttpChannel("shop", world.url, world.client),
-    )
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(mount.run)
-        call = ToolCall(tool_call_id="1", name="shop_weather", arguments={"city": "Bern"})
-        result = await SkillRunner(world.registry).run(call, CONTEXT)
-        wrong = await SkillRunner(world.registry).run(
-            ToolCall(tool_call_id="2", name="shop_weather", arguments={"city": 5}), CONTEXT
-        )
-        tasks.cancel_scope.cancel()
+    result, wrong = await world.ask({"city": "Bern"}, {"city": 5})
     assert (result.content, result.error) == ("sunny", "")
     assert result.labels == (Label.RETURNS_UNTRUSTED,)
     assert wrong.error == "invalid_arguments"
@@ -284,17 +285,7 @@ async def test_a_picture_goes_with_the_result(world):
     data = b64encode(b"png").decode()
     world.offers.tools = [tool()]
     world.offers.result = {"content": [{"type": "image", "mimeType": "image/png", "data": data}]}
-    mount = McpMount(
-        McpServerSettings(name="shop", url=world.url, labels=()),
-        world.registry,
-        Pins(world.folder / "pins.json"),
-        lambda: HttpChannel("shop", world.url, world.client),
-    )
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(mount.run)
-        call = ToolCall(tool_call_id="1", name="shop_weather", arguments={"city": "Bern"})
-        result = await SkillRunner(world.registry).run(call, CONTEXT)
-        tasks.cancel_scope.cancel()
+    (result,) = await world.ask({"city": "Bern"})
     assert result.content == "[image, image/png, 3 bytes]"
     assert result.attachments == (Image(data=b"png", media_type="image/png"),)
     assert result.labels == (Label.RETURNS_UNTRUSTED,)
