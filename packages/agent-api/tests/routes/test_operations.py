@@ -21,9 +21,9 @@ async def test_figures_count_and_name_nobody(open_serving):
         client.headers["Authorization"] = f"Bearer {daemon.first_key}"
         run_id = (await client.post("/api/v1/runs", json={"prompt": "hello"})).json()["run_id"]
         while (await client.get(f"/api/v1/runs/{run_id}")).json()["status"] == "running":
-            pass
+            await asyncio.sleep(0.01)
         while "agentd_runs_driven 0.0" not in (text := (await client.get("/metrics")).text):
-            pass  # what is in the journal is counted a moment later
+            await asyncio.sleep(0.01)  # what is in the journal is counted a moment later
         assert refused.status_code == 401
         assert 'agentd_refused_total{status="401"} 1.0' in text
         assert 'agentd_runs_ended_total{phase="done"} 1.0' in text
