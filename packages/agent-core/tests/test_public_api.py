@@ -57,6 +57,12 @@ def test_the_runner_needs_no_library_beyond_anyio_and_msgspec():
     assert {name for name in foreign if not name.startswith("_")} <= {"sniffio", "idna", "exceptiongroup"}
 
 
+def test_what_only_a_run_needs_is_not_imported_with_the_runner():
+    loaded = loaded_by("from agent_core import Runner")
+    assert "anyio" in loaded, "the names below are those of its modules"
+    assert loaded & {"anyio._core._synchronization", "anyio._core._tasks", "asyncio", "random"} == set()
+
+
 def test_all_is_sorted_and_every_name_is_there():
     names = agent_core.__all__
     assert names == sorted(names, key=lambda name: (not name.isupper(), not name[0].isupper(), name))

@@ -1,5 +1,6 @@
 """The real clock and the real ids."""
 
+import random
 import time
 
 from agent_core.system import SystemClock, SystemIds
@@ -11,6 +12,14 @@ async def test_the_clock_tells_the_time_and_waits():
     assert abs(clock.now() - time.time()) < 5
     await clock.sleep(0.01)
     assert time.monotonic() - before >= 0.009
+
+
+def test_an_application_that_seeds_its_randomness_gets_other_ids_all_the_same():
+    drawn = set()
+    for _ in range(2):
+        random.seed(7)
+        drawn |= {int(SystemIds().new("run").removeprefix("run_"), 16) & (1 << 60) - 1 for _ in range(50)}
+    assert len(drawn) == 100
 
 
 def test_ids_are_unique_and_sort_by_time():

@@ -12,7 +12,7 @@ async def attempt(
     call: ToolCall,
     spec: ToolSpec | None,
     context: ToolContext,
-    scope: deadline.Scope | None = None,
+    scope: "deadline.Scope | None" = None,
 ) -> ToolResult:
     """The result of a call. A tool that does not end by its deadline is left behind as cancelled.
 

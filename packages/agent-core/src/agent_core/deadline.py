@@ -11,14 +11,15 @@ import anyio
 
 T = TypeVar("T")
 
-Scope: TypeAlias = anyio.CancelScope
+Scope: TypeAlias = "anyio.CancelScope"
+"""Quoted, here and in `drive`: anyio's scopes and locks are then imported by the first run and not with the runner."""
 
 
 class LateError(Exception):
     """The time was up, and the work was stopped."""
 
 
-async def within(timeout_s: float, work: Coroutine[Any, Any, T], scope: anyio.CancelScope | None) -> T:
+async def within(timeout_s: float, work: Coroutine[Any, Any, T], scope: "Scope | None") -> T:
     """What `work` comes to.
 
     Args:

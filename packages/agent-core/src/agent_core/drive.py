@@ -146,7 +146,7 @@ class Drive:
             raise failures[0]
 
     async def _perform_beside(
-        self, places: anyio.CapacityLimiter, effect: eff.Effect, failures: list[Exception]
+        self, places: "anyio.CapacityLimiter", effect: eff.Effect, failures: list[Exception]
     ) -> None:
         try:
             async with places:
@@ -154,7 +154,7 @@ class Drive:
         except Exception as error:  # noqa: BLE001  # whatever it is, it must not cost the siblings their results
             failures.append(error)
 
-    def lone_scope(self, tool_call_id: str) -> anyio.CancelScope | None:
+    def lone_scope(self, tool_call_id: str) -> "anyio.CancelScope | None":
         """The scope whose deadline may be that of a tool: the drive's own, if the tool runs alone."""
         if self._appending is not None:
             return None

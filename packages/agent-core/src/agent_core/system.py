@@ -1,6 +1,6 @@
 """The real clock and the real ids: the only file besides the runner that touches the world."""
 
-import random
+import os
 import time
 
 import anyio
@@ -19,8 +19,11 @@ class SystemClock:
 
 
 class SystemIds:
-    """Ids of 44 bits of milliseconds and 60 bits of randomness, in hexadecimal: names, not secrets."""
+    """Ids of 44 bits of milliseconds and 60 bits of randomness, in hexadecimal: names, not secrets.
+
+    Of the system's randomness: an application that seeds its own for repeatable tests would draw the same ids twice.
+    """
 
     def new(self, prefix: str) -> str:
         """A new id, such as `run_19a9f0c3b2d4f1e09c7a65b3c1`."""
-        return f"{prefix}_{time.time_ns() // 1_000_000 << 60 | random.getrandbits(60):x}"
+        return f"{prefix}_{time.time_ns() // 1_000_000 << 60 | int.from_bytes(os.urandom(8)) >> 4:x}"

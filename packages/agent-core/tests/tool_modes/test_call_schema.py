@@ -9,7 +9,7 @@ from agent_core.chat import Completion, JsonSchema, ModelProfile, SchemaLimits
 from agent_core.messages import assistant, user
 from agent_core.testing import tool
 from agent_core.tool_modes import TurnView
-from agent_core.tool_modes.call_schema import bounded, closed, size_bytes
+from agent_core.tool_modes.call_schema import bounded, closed, size_bytes, written
 from agent_core.tool_modes.constrained import constrained
 from agent_core.tools import ToolOffer
 
@@ -104,3 +104,8 @@ def test_an_engine_that_wants_an_object_at_the_root():
     with pytest.raises(StopIteration) as stop:
         turn.send(Completion(message=assistant(said), model="m"))
     assert stop.value.value.message.tool_calls[0].name == "tool_0"
+
+
+def test_a_value_is_written_on_one_spaced_line_in_its_own_letters():
+    value = {"city": "Łódź", "at": [1, 2.5, None, True], "none": {}}
+    assert written(value) == '{"city": "Łódź", "at": [1, 2.5, null, true], "none": {}}'

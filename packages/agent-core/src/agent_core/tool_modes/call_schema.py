@@ -53,6 +53,11 @@ def bounded(schema: JsonObject, limits: SchemaLimits) -> JsonObject:
     return changed
 
 
+def written(value: object) -> str:
+    """A value as JSON on one line, spaced as most examples that models were trained on are."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+
+
 def size_bytes(schema: JsonObject) -> int:
     """The length of the schema as JSON."""
     return len(msgspec.json.encode(schema))

@@ -6,7 +6,6 @@ a 0.5B model picked the right tool for 19 of 20 prompts with four shots; a 135M 
 Any engine or server will do that takes a JSON schema; what it takes at most is in the profile (`SchemaLimits`).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from agent_core.chat import Completion, JsonSchema, ModelRequest, SchemaLimits
 from agent_core.json_types import JsonObject
 from agent_core.messages import Message, assistant
-from agent_core.tool_modes.call_schema import bounded, closed, size_bytes
+from agent_core.tool_modes.call_schema import bounded, closed, size_bytes, written
 from agent_core.tool_modes.turn import Ask, Turn, TurnOutcome, TurnView, readable
 from agent_core.tools import ToolCall, ToolOffer
 
@@ -71,7 +70,7 @@ def _union(offers: Sequence[ToolOffer], answer_schema: JsonObject | None, limits
 
 def _preface(offers: Sequence[ToolOffer], limits: SchemaLimits) -> str:
     tools = "\n".join(
-        f"- {offer.spec.name}: {offer.spec.description} Arguments: {json.dumps(offer.spec.parameters)}"
+        f"- {offer.spec.name}: {offer.spec.description} Arguments: {written(offer.spec.parameters)}"
         for offer in offers
     )
     around = "" if limits.union_root else ' Put that object into {"reply": ...}.'
@@ -88,7 +87,7 @@ def _shots(offers: Sequence[ToolOffer]) -> Iterator[str]:
     shown = [(offer, shot) for offer in offers for shot in (offer.shots or offer.spec.examples)[:1]]
     for offer, shot in shown[:MAX_SHOTS]:
         call = {"tool": offer.spec.name, "arguments": shot.arguments}
-        yield f"{shot.utterance} -> {json.dumps(call, ensure_ascii=False)}"
+        yield f"{shot.utterance} -> {written(call)}"
 
 
 class _Reply(msgspec.Struct):

@@ -1,6 +1,5 @@
 """What every tool mode gets and gives: the view of a turn, one question to the model, the outcome."""
 
-import json
 from collections.abc import Generator, Sequence
 from typing import TypeAlias
 
@@ -11,6 +10,7 @@ from agent_core.chat import Completion, ModelProfile, ModelRequest
 from agent_core.json_types import JsonObject
 from agent_core.messages import FinishReason, Message, Text, Usage, assistant, system, user
 from agent_core.proposal import Proposal
+from agent_core.tool_modes.call_schema import written
 from agent_core.tools import ToolCall, ToolOffer
 
 
@@ -36,7 +36,7 @@ class TurnView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def _shape(self) -> str:
         if self.answer_schema is None:
             return ""
-        return f"Your answer must be one JSON value that fits this JSON schema, and nothing else:\n{json.dumps(self.answer_schema)}"
+        return f"Your answer must be one JSON value that fits this JSON schema, and nothing else:\n{written(self.answer_schema)}"
 
 
 class Ask(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -126,7 +126,7 @@ def _as_text(message: Message) -> Message:
             "\n".join(text for text in (results, notes, "Now answer the question with this.") if text)
         )
     if message.tool_calls:
-        calls = (json.dumps({"tool": c.name, "arguments": c.arguments}) for c in message.tool_calls)
+        calls = (written({"tool": c.name, "arguments": c.arguments}) for c in message.tool_calls)
         texts = (part.text for part in message.parts if isinstance(part, Text))
         return assistant("\n".join((*texts, *calls)))
     return message
