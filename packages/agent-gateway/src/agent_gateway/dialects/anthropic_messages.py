@@ -56,6 +56,16 @@ class _Thoughts(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
+class _Iteration(msgspec.Struct):
+    """One pass of the model within a reply."""
+
+    type: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     """Counts that are absent from one event keep their value from an earlier one."""
 
@@ -64,6 +74,7 @@ class _Usage(msgspec.Struct):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     output_tokens_details: _Thoughts | None = None
+    iterations: list[_Iteration] | None = None
 
 
 class _StopDetails(msgspec.Struct):
@@ -288,12 +299,24 @@ class MessageDecoder(ReplyDecoder):
 
 
 def _disjoint(usage: _Usage) -> Usage:
-    """The wire's input classes are disjoint already; its output includes the thoughts."""
+    """The wire's input classes are disjoint already; its output includes the thoughts. What it took to make the context
+    shorter is billed and stands beside the totals; so does what another model took that it asked for advice, which has
+    another price and is left out.
+    """
     thoughts = (usage.output_tokens_details and usage.output_tokens_details.thinking_tokens) or 0
-    return Usage(
+    total = Usage(
         input_tokens=usage.input_tokens or 0,
         cached_input_tokens=usage.cache_read_input_tokens or 0,
         cache_write_tokens=usage.cache_creation_input_tokens or 0,
         output_tokens=max(0, (usage.output_tokens or 0) - thoughts),
         reasoning_tokens=thoughts,
     )
+    for one in usage.iterations or ():
+        if one.type == "compaction":
+            total += Usage(
+                input_tokens=one.input_tokens or 0,
+                cached_input_tokens=one.cache_read_input_tokens or 0,
+                cache_write_tokens=one.cache_creation_input_tokens or 0,
+                output_tokens=one.output_tokens or 0,
+            )
+    return total

@@ -10,6 +10,7 @@ from agent_core.tools import ToolCall, ToolResult
 from agent_gateway.compat import Thinking
 from agent_gateway.dialects.dialect import Wiring
 from agent_gateway.dialects.extras import add_extra
+from agent_gateway.dialects.own_pictures import shown_by_the_user
 from agent_gateway.dialects.thinking import budget, effort
 from agent_gateway.dialects.tool_names import Names
 from agent_gateway.errors import ConstraintUnsupportedError
@@ -105,7 +106,7 @@ def _conversation(
     """The system's blocks, and the messages: results and what the user says behind them are one message."""
     system: list[Block] = []
     messages: list[Block] = []
-    for message in request.messages:
+    for message in shown_by_the_user(request.messages):
         if message.role == "system" and not (system_turns and messages):
             blocks: list[Block] = [{"type": "text", "text": message.text}] if message.text else []
             system.extend(_marked(blocks, message, request))

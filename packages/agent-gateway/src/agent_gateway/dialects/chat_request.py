@@ -12,6 +12,7 @@ from agent_gateway.compat import COMPATIBLE, Compat, Thinking, Traits
 from agent_gateway.dialects.constraints import constraint_fields
 from agent_gateway.dialects.data_urls import data_url
 from agent_gateway.dialects.extras import add_extra
+from agent_gateway.dialects.own_pictures import shown_by_the_user
 from agent_gateway.dialects.thinking import effort
 from agent_gateway.dialects.tool_names import Names
 
@@ -77,7 +78,7 @@ def _tool_choice(request: ModelRequest, names: Names) -> object:
 def _messages(messages: Sequence[Message], names: Names, compat: Compat) -> Iterator[dict[str, object]]:
     """The wire's messages. Results are text alone: what is attached to them follows them, as the user's."""
     attached: list[Part] = []
-    for message in messages:
+    for message in shown_by_the_user(messages):
         if attached and not message.tool_results:
             yield {"role": "user", "content": _content(attached)}
             attached = []

@@ -2,7 +2,7 @@
 null, and what nobody reads is not looked at.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -41,12 +41,15 @@ class Call(msgspec.Struct):
 class Said(msgspec.Struct):
     """A `message`, or a `delta` of one."""
 
-    content: str | list[Any] | None = None
+    content: str | list[Any] | dict[str, Any] | None = None
+    """Text, or a list of parts; Cloudflare: the object itself where JSON was asked for."""
     reasoning_content: str | None = None
     reasoning: Any = None
     reasoning_details: list[dict[str, Any]] | None = None
     """OpenRouter: with the seals of the thoughts."""
     refusal: str | None = None
+    images: list[Any] | None = None
+    audio: Any = None
     tool_calls: list[Call] | None = None
     function_call: Function | None = None
 
@@ -59,6 +62,16 @@ class Details(msgspec.Struct):
     reasoning_tokens: Count = None
 
 
+def billed(cost: Any, ticks: Count) -> float | None:
+    """The US dollars that a server says it charges, or None: OpenRouter gives `cost` as a number, Perplexity as an
+    object with a total, xAI counts ten thousand million ticks to a dollar (docs.x.ai, cost tracking, November 2026).
+    """
+    if ticks is not None:
+        return ticks / 10_000_000_000
+    total = cast("dict[str, Any]", cost).get("total_cost") if isinstance(cost, dict) else cost
+    return float(total) if isinstance(total, int | float) else None
+
+
 class WireUsage(msgspec.Struct):
     """What was spent, as each of the servers names it."""
 
@@ -69,7 +82,8 @@ class WireUsage(msgspec.Struct):
     completion_tokens_details: Details | None = None
     prompt_cache_hit_tokens: Count = None  # DeepSeek
     cached_tokens: Count = None  # Moonshot
-    cost: Any = None  # OpenRouter, in US dollars
+    cost: Any = None  # OpenRouter, Perplexity
+    cost_in_usd_ticks: Count = None  # xAI
 
     def disjoint(self) -> Usage:
         """The wire's totals include cached, written and reasoning tokens; ours do not."""
@@ -77,7 +91,9 @@ class WireUsage(msgspec.Struct):
         read, said = self.prompt_tokens_details or Details(), self.completion_tokens_details or Details()
         cached = int(read.cached_tokens or self.prompt_cache_hit_tokens or self.cached_tokens or 0)
         written = int(read.cache_write_tokens or 0)
-        reasoning = int(said.reasoning_tokens or 0)
+        # Gemini behind this format counts its thoughts in the total alone.
+        unnamed = max(0, int(self.total_tokens or 0) - prompt - completion)
+        reasoning = int(said.reasoning_tokens or unnamed)
         # xAI alone counts reasoning beside the completion: its total says so.
         beside = reasoning > completion or self.total_tokens == prompt + completion + reasoning
         return Usage(
@@ -86,7 +102,7 @@ class WireUsage(msgspec.Struct):
             cache_write_tokens=written,
             output_tokens=completion if beside else completion - reasoning,
             reasoning_tokens=reasoning,
-            cost_usd=float(self.cost) if isinstance(self.cost, int | float) else None,
+            cost_usd=billed(self.cost, self.cost_in_usd_ticks),
         )
 
 

@@ -149,10 +149,16 @@ class ContentDecoder(ReplyDecoder):
 
     def feed(self, data: bytes) -> list[Delta | Completion]:
         """See `ReplyDecoder`. No chunk says that it is the last."""
-        return [] if data[:6] == b"[DONE]" else self.take(data)
+        return [] if data[:6] == b"[DONE]" else self._chunk(data)
 
     def take(self, data: bytes) -> list[Delta | Completion]:
         """See `ReplyDecoder`."""
+        out = self._chunk(data)
+        if self._parts or self._pieces:  # older models leave out why they ended
+            self._finish = self._finish or "FINISH_REASON_UNSPECIFIED"
+        return out
+
+    def _chunk(self, data: bytes) -> list[Delta | Completion]:
         try:
             reply = _REPLY.decode(data)
             out: list[Delta | Completion] = []

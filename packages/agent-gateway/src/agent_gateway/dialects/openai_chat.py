@@ -18,6 +18,7 @@ from agent_core.chat import (
     ToolCallDelta,
 )
 from agent_core.messages import FinishReason, Message, Opaque, Part, Reasoning, Text, Usage
+from agent_gateway.dialects.chat_media import Media
 from agent_gateway.dialects.chat_request import NAME, encode_request
 from agent_gateway.dialects.chat_wire import Call, Choice, Function, Reply, Said
 from agent_gateway.dialects.dialect import Dialect, ReplyDecoder, WireRequest, Wiring, agreed, random_id
@@ -37,7 +38,9 @@ _FINISH = {
     "abort": FinishReason.CANCELLED,
     "cancelled": FinishReason.CANCELLED,
     "error": FinishReason.ERROR,
+    "insufficient_system_resource": FinishReason.ERROR,  # DeepSeek
 }
+"""In lower case; Gemini behind this format writes why behind a colon."""
 
 
 class OpenAIChat(Dialect):
@@ -90,6 +93,7 @@ class StreamDecoder(ReplyDecoder):
         "_completed",
         "_details",
         "_finish",
+        "_media",
         "_model",
         "_names",
         "_new_id",
@@ -119,6 +123,7 @@ class StreamDecoder(ReplyDecoder):
         self._refusal: list[str] = []
         self._reasoning: list[str] = []
         self._details: list[dict[str, Any]] = []
+        self._media: Media | None = None
         self._slots = ToolSlots()
         self._finish: str | None = None
         self._usage = Usage()
@@ -175,8 +180,10 @@ class StreamDecoder(ReplyDecoder):
             parts.append(Text(text="".join(self._text)))
         if self._refusal:
             parts.append(Text(text="".join(self._refusal), refusal=True))
+        if self._media is not None:
+            parts.extend(self._media.parts())
         parts.extend(self._slots.calls(self._names, self._new_id))
-        reason = _FINISH.get(self._finish, FinishReason.STOP)
+        reason = _FINISH.get(self._finish.partition(":")[0].lower(), FinishReason.STOP)
         return Completion(
             message=Message(role="assistant", parts=tuple(parts)),
             model=self._model or self._target.model,
@@ -200,6 +207,8 @@ class StreamDecoder(ReplyDecoder):
             self._say(said, out)
         if choice.finish_reason:
             self._finish = choice.finish_reason
+        elif choice.message is not None:  # whole, though it does not say why it ended (OpenRouter)
+            self._finish = self._finish or "stop"
         if choice.usage:
             self._usage = choice.usage.disjoint()
         if bytes(choice.error) not in _NOTHING:
@@ -208,7 +217,9 @@ class StreamDecoder(ReplyDecoder):
     def _say(self, said: Said, out: list[Delta | Completion]) -> None:
         text = said.content
         thought = said.reasoning_content or said.reasoning
-        if text is not None and not isinstance(text, str):
+        if isinstance(text, dict):
+            text = msgspec.json.encode(text).decode()
+        elif text is not None and not isinstance(text, str):
             text, thinking = _flat(text)
             thought = thought or thinking
         if thought and isinstance(thought, str):
@@ -220,12 +231,23 @@ class StreamDecoder(ReplyDecoder):
         if said.refusal:
             self._refusal.append(said.refusal)
             out.append(TextDelta(said.refusal))
+        if said.images or said.audio:
+            self._show(said, out)
         if said.reasoning_details:
             self._add_details(said.reasoning_details)
         if said.tool_calls:
             out.extend(self._call(call) for call in said.tool_calls)
         if said.function_call is not None:
             out.append(self._call(Call(index=0, function=said.function_call)))
+
+    def _show(self, said: Said, out: list[Delta | Completion]) -> None:
+        if self._media is None:
+            self._media = Media()
+        self._media.add_images(said.images or [])
+        words = self._media.add_audio(said.audio)
+        if words and not said.content:
+            self._text.append(words)
+            out.append(TextDelta(words))
 
     def _add_details(self, details: list[dict[str, Any]]) -> None:
         """Pieces of one thought are put together; a seal comes with the last of them."""

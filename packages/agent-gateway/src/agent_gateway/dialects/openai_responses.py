@@ -4,17 +4,19 @@ Follows the API reference of OpenAI (November 2026): a reply is a list of items,
 that only the provider understands, such as a search that it ran, are kept as `Opaque`, in their place.
 """
 
+import base64
+import binascii
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from agent_core.chat import Completion, Delta, ModelRequest, ReasoningDelta, TextDelta, ToolCallDelta
-from agent_core.messages import FinishReason, Message, Opaque, Part, Reasoning, Text, Usage
+from agent_core.messages import FinishReason, Image, Message, Opaque, Part, Reasoning, Text, Usage
 from agent_core.tools import ToolCall
-from agent_gateway.dialects.chat_wire import Count
+from agent_gateway.dialects.chat_wire import Count, billed
 from agent_gateway.dialects.dialect import Dialect, ReplyDecoder, WireRequest, Wiring, agreed, random_id
-from agent_gateway.dialects.responses_request import NAME, encode_request
+from agent_gateway.dialects.responses_request import NAME, encode_request, is_drawing
 from agent_gateway.dialects.tool_slots import NewId, tool_call
 from agent_gateway.errors import BrokenReplyError
 from agent_gateway.failures import Target, failure
@@ -57,6 +59,8 @@ class _Usage(msgspec.Struct):
     output_tokens: Count = None
     input_tokens_details: _Details | None = None
     output_tokens_details: _Details | None = None
+    cost: Any = None  # OpenRouter
+    cost_in_usd_ticks: Count = None  # xAI
 
     def disjoint(self) -> Usage:
         """The wire's totals include cached, written and reasoning tokens; ours do not."""
@@ -69,6 +73,7 @@ class _Usage(msgspec.Struct):
             cache_write_tokens=written,
             output_tokens=max(0, int(self.output_tokens or 0) - reasoning),
             reasoning_tokens=reasoning,
+            cost_usd=billed(self.cost, self.cost_in_usd_ticks),
         )
 
 
@@ -291,7 +296,22 @@ class ItemDecoder(ReplyDecoder):
                 group = str(item.get("namespace") or "")
                 yield tool_call(tool_call_id, self._names.get(name, name), arguments, namespace=group)
             case _:
+                picture = _drawn(item)
+                if picture is not None:  # once: as a picture, which everybody understands
+                    item = {name: value for name, value in item.items() if name != "result"}
                 yield Opaque(origin=NAME, item=item)
+                if picture is not None:
+                    yield picture
+
+
+def _drawn(item: dict[str, Any]) -> Image | None:
+    if not is_drawing(item) or not isinstance(item.get("result"), str):
+        return None
+    try:
+        data = base64.b64decode(item["result"])
+    except binascii.Error:
+        return None
+    return Image(data=data, media_type=f"image/{item.get('output_format') or 'png'}") if data else None
 
 
 def _thoughts(item: dict[str, Any]) -> Iterator[Reasoning]:

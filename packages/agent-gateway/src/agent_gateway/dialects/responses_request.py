@@ -3,7 +3,8 @@
 Nothing is kept by the provider (`store: false`): what it must see again, sealed thoughts too, is sent again.
 """
 
-from collections.abc import Iterator, Sequence
+import base64
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -16,6 +17,7 @@ from agent_gateway.dialects.constraints import is_strict
 from agent_gateway.dialects.data_urls import data_url
 from agent_gateway.dialects.dialect import Wiring
 from agent_gateway.dialects.extras import add_extra
+from agent_gateway.dialects.own_pictures import shown_by_the_user
 from agent_gateway.dialects.thinking import effort
 from agent_gateway.dialects.tool_names import Names
 from agent_gateway.errors import ConstraintUnsupportedError
@@ -33,7 +35,7 @@ def encode_request(request: ModelRequest, wiring: Wiring) -> Item:
         ConstraintUnsupportedError: the format has only JSON schemas.
     """
     names = Names(request.tools)
-    messages = list(request.messages)
+    messages = list(shown_by_the_user([_with_own_pictures(one) for one in request.messages]))
     instructions: list[str] = []
     while messages and messages[0].role == "system":
         instructions.append(messages.pop(0).text)
@@ -76,6 +78,32 @@ def encode_request(request: ModelRequest, wiring: Wiring) -> Item:
         body["text"] = {"format": {**shape, "strict": is_strict(schema)}}
     add_extra(body, request.extra)
     return body
+
+
+def is_drawing(item: Mapping[str, object]) -> bool:
+    """Whether `item` is a picture that the provider made for the model."""
+    return item.get("type") == "image_generation_call"
+
+
+def _with_own_pictures(message: Message) -> Message:
+    """`message` with each picture back in the item from which the decoder took it."""
+    if message.role != "assistant" or not any(isinstance(part, Image) for part in message.parts):
+        return message
+    parts: list[Part] = []
+    for part in message.parts:
+        last = parts[-1] if parts else None
+        if (
+            isinstance(part, Image)
+            and isinstance(last, Opaque)
+            and last.origin == NAME
+            and is_drawing(last.item)
+            and "result" not in last.item
+        ):
+            drawn = base64.b64encode(part.data).decode()
+            parts[-1] = Opaque(origin=NAME, item={**last.item, "result": drawn})
+        else:
+            parts.append(part)
+    return msgspec.structs.replace(message, parts=tuple(parts))
 
 
 def _tool_choice(request: ModelRequest, names: Names) -> object:
