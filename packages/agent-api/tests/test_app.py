@@ -10,7 +10,8 @@ from agent_api.access.audit import AuditLog
 from agent_api.access.console import ConsoleSessions
 from agent_api.access.idempotency import Replies
 from agent_api.access.keys import DEFAULT_TENANT, KeyLimits, KeyStore
-from agent_api.access.spending import Meter, SpendingBook
+from agent_api.access.metering import Meter
+from agent_api.access.spending import SpendingBook
 from agent_api.app import create_app
 from agent_api.daemon import Daemon, access_folder
 from agent_api.errors import SettingsError
@@ -309,3 +310,35 @@ async def test_an_error_below_v1_has_the_shape_that_openai_clients_read(make_age
         assert (refused.status_code, missing.status_code) == (401, 404)
         for reply in (refused, missing):
             assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_why_runs_are_interrupted_is_kept_of_the_last_ones_alone(make_agent, monkeypatch):
+    monkeypatch.setattr("agent_api.supervisor.INTERRUPTED_AT_MOST", 3)
+    agent = make_agent([ModelUnavailableError("away")])
+    async with Serving(agent) as (client, supervisor):
+        supervisor._retry_after_s = ()
+        runs = [(await client.post("/api/v1/runs", json={"prompt": "x"})).json()["run_id"] for _ in range(5)]
+        errors = [(await finished(client, run_id))["error"] for run_id in runs]
+        assert errors[-1] == "away"
+        with anyio.fail_after(10):
+            while len(agent.model.requests) < 5 or supervisor.capacity.taken:
+                await anyio.sleep(0.01)
+        assert len(supervisor._interrupted) == 3
+        for run_id in runs:
+            reply = await client.post(f"/api/v1/runs/{run_id}/cancel", json={})
+            assert reply.json()["status"] == "cancelled"
+            assert "away" not in reply.json()["error"]
+        assert supervisor._interrupted == {}
+
+
+async def test_a_person_who_takes_up_an_interrupted_run_does_so_in_the_place_of_the_daemon(make_agent):
+    agent = make_agent([ModelUnavailableError("away")])
+    async with Serving(agent) as (client, supervisor):
+        supervisor._retry_after_s = (0.2,)
+        run_id = (await client.post("/api/v1/runs", json={"prompt": "hello"})).json()["run_id"]
+        await finished(client, run_id)
+        for _ in range(3):
+            await client.post(f"/api/v1/runs/{run_id}/resume")
+            await finished(client, run_id)
+        await anyio.sleep(0.6)
+        assert len(agent.model.requests) == 5, "once at first, three times for a person, once by itself"

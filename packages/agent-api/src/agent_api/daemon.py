@@ -12,7 +12,8 @@ from agent_api.access.audit import AuditLog
 from agent_api.access.console import ConsoleSessions
 from agent_api.access.idempotency import Replies
 from agent_api.access.keys import KeyStore
-from agent_api.access.spending import Meter, SpendingBook
+from agent_api.access.metering import Meter
+from agent_api.access.spending import SpendingBook
 from agent_api.composition import Machine
 from agent_api.metrics import Metrics
 from agent_api.operations import Access
@@ -62,6 +63,7 @@ async def open_daemon(machine: Machine) -> AsyncGenerator[Daemon]:
         first_key = keys.create(now=time.time(), name="admin")[1] if keys.is_empty else ""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(audit.keep)
+            tasks.start_soon(book.keep)
             await tasks.start(tenants.run)
             yield Daemon(
                 tenants=tenants,

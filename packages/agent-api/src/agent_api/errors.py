@@ -16,6 +16,7 @@ AgentError
     ├── ScopeMissingError       the key is not allowed to do this
     ├── OriginRefusedError      a page of another site asked
     ├── RateLimitedError        the key has asked too often, or spent what it may
+    ├── AccessUnavailableError  the files of keys, sessions and spending cannot be written
     ├── A2aRefusedError         a message of the Agent2Agent protocol asks for what cannot be
     ├── IdempotencyError        an idempotency key that cannot be used for this request
     └── OpenBindError           an address that others can reach, over plain HTTP
@@ -146,6 +147,16 @@ class RateLimitedError(ApiError):
         super().__init__(f"this key is over its limit on {what}; try again in {retry_after_s:.0f} s")
         self.what = what
         self.retry_after_s = retry_after_s
+
+
+class AccessUnavailableError(ApiError):
+    """A file of keys, console sessions or spending cannot be written; nothing was changed."""
+
+    retryable = True
+
+    def __init__(self, what: str, where: str, reason: str) -> None:
+        super().__init__(f"{what} cannot be written to {where}: {reason}")
+        self.where = where
 
 
 class A2aRefusedError(ApiError):

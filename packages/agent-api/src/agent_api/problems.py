@@ -7,6 +7,7 @@ from math import ceil
 import msgspec
 
 from agent_api.errors import (
+    AccessUnavailableError,
     IdempotencyError,
     InvalidRequestError,
     KeyRefusedError,
@@ -53,6 +54,7 @@ OUTCOMES: dict[type[AgentError], Outcome] = {
     SessionBusyError: Outcome("session-busy", HTTPStatus.CONFLICT, EXIT_FAILED),
     TooManyKeptError: Outcome("too-many-kept", HTTPStatus.CONFLICT, EXIT_FAILED),
     MemoryUnavailableError: Outcome("memory-unavailable", HTTPStatus.INSUFFICIENT_STORAGE, EXIT_FAILED),
+    AccessUnavailableError: Outcome("access-unavailable", HTTPStatus.INSUFFICIENT_STORAGE, EXIT_FAILED),
     RunBusyError: Outcome("run-busy", HTTPStatus.CONFLICT, EXIT_FAILED),
     TooManyIngestsError: Outcome("too-many-ingests", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_FAILED),
     TooManyRunsError: Outcome("too-many-runs", HTTPStatus.SERVICE_UNAVAILABLE, EXIT_FAILED),

@@ -1,12 +1,13 @@
 """The daemon's runs: started, driven and resumed here. A run belongs to the daemon, never to a connection."""
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
 import anyio
+import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
@@ -27,6 +28,8 @@ logger = logging.getLogger("agentd")
 RESUME_AT_MOST = 1_000
 RETRY_AFTER_S = (5.0, 15.0, 60.0, 300.0)
 """When a run is taken up again whose model or journal could not be used; after that it waits for somebody."""
+INTERRUPTED_AT_MOST = 1_000
+"""Of so many interrupted runs it is known why they are, and when they are taken up again; of those before, the next start does."""
 LIST_AT_MOST = 10_000
 """How far back lists go."""
 
@@ -56,6 +59,14 @@ class Capacity:
             self.waiting.popleft()()
 
 
+class _Interruption(msgspec.Struct, frozen=True, eq=False):
+    """Why a run is interrupted."""
+
+    reason: str
+    tries: int
+    """How often it was taken up again by itself since a person or a start did."""
+
+
 class _Latest:
     """Keeps the state of a run that begins."""
 
@@ -82,7 +93,6 @@ class Supervisor:
     ) -> None:
         self.agent = agent
         self._retry_after_s = retry_after_s
-        self._retries: Counter[str] = Counter()
         self.capacity = capacity or Capacity(agent.settings.max_runs)
         self._observers = observers
         self.broadcast = Broadcast()
@@ -92,16 +102,18 @@ class Supervisor:
         self.before_drive: list[Callable[[str], None]] = []
         """Each is called with a run's id before it is driven: who begins to listen there hears everything."""
         self._tasks = tasks
-        self._trouble: dict[str, str] = {}
+        self._interrupted: dict[str, _Interruption] = {}
 
     async def submit(
         self,
         new: NewRun,
         *,
         message: Message | None = None,
-        on_started: Callable[[str], None] = lambda _: None,
+        on_named: Callable[[str], None] = lambda _: None,
     ) -> RunView:
-        """Journal a new run, tell its id, and drive it in the background. `message` is its input, where that is more than a prompt.
+        """Journal a new run and drive it in the background. `message` is its input, where that is more than a prompt.
+
+        `on_named` is told its id before there is the run; what it raises keeps the run from beginning.
 
         Raises:
             TooManyRunsError: as many runs as allowed are being driven.
@@ -112,15 +124,15 @@ class Supervisor:
             raise TooManyRunsError(self.capacity.limit)
         if new.session_id in self.erasing:
             raise SessionBusyError(new.session_id, "is being erased; wait a moment")
-        latest = _Latest()
-        run_id = await self.agent.runner.start(
+        latest, run_id = _Latest(), self._named(on_named)
+        await self.agent.runner.start(
             message or new.prompt,
             session_id=new.session_id,
             instructions=new.instructions or self.agent.settings.instructions,
             limits=new.limits,
             observers=(latest,),
+            run_id=run_id,
         )
-        on_started(run_id)
         self._spawn(run_id, latest.state)
         return run_view(latest.state, driven=True)
 
@@ -132,7 +144,8 @@ class Supervisor:
         """
         state = await self.agent.runner.load(run_id)
         driven = self.is_driven_here(run_id) or self.agent.ownership.is_owned(run_id)
-        return run_view(state, driven=driven, trouble=self._trouble.get(run_id, ""))
+        interruption = None if state.is_over else self._interrupted.get(run_id)
+        return run_view(state, driven=driven, trouble=interruption.reason if interruption else "")
 
     async def command(self, run_id: str, command: ev.Event) -> RunView:
         """Append a person's command and go on with the run.
@@ -155,10 +168,16 @@ class Supervisor:
         self.take_up(await self.agent.runner.load(run_id))
         return await self.view(run_id)
 
+    def _named(self, on_named: Callable[[str], None]) -> str:
+        """The id of a run that is to begin."""
+        run_id = self.agent.runner.adapters.ids.new("run")
+        on_named(run_id)
+        return run_id
+
     async def fork(
-        self, run_id: str, fork: ForkRun, *, on_started: Callable[[str], None] = lambda _: None
+        self, run_id: str, fork: ForkRun, *, on_named: Callable[[str], None] = lambda _: None
     ) -> RunView:
-        """Begin a run as a copy of the first events of another, and drive it in the background.
+        """Begin a run as a copy of the first events of another, and drive it in the background; `on_named` as for `submit`.
 
         Raises:
             RunNotFoundError: there is no such run, or it has no event of that number.
@@ -167,8 +186,8 @@ class Supervisor:
         """
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
-        new_id = await self.agent.runner.fork(run_id, fork.at_seq, prompt=fork.prompt)
-        on_started(new_id)
+        new_id = self._named(on_named)
+        await self.agent.runner.fork(run_id, fork.at_seq, prompt=fork.prompt, new_id=new_id)
         self.take_up(await self.agent.runner.load(new_id))
         return await self.view(new_id)
 
@@ -188,18 +207,20 @@ class Supervisor:
                     found.append(await self.view(head.run_id))
         return found, False
 
-    def take_up(self, state: RunState) -> None:
-        """Drive a run from the state that it is in, unless it rests or is driven already.
+    def take_up(self, state: RunState, *, tries: int = 0) -> None:
+        """Drive a run from the state that it is in, unless it rests or is driven already. `tries`: see `_Interruption`.
 
         Raises:
             TooManyRunsError: as many runs as allowed are being driven.
         """
         waits = state.is_over or state.phase is Phase.AWAITING
+        if waits:
+            self._interrupted.pop(state.run_id, None)
         if waits or self.is_driven_here(state.run_id) or self.agent.ownership.is_owned(state.run_id):
             return
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
-        self._spawn(state.run_id, state)
+        self._spawn(state.run_id, state, tries)
 
     async def resume_unfinished(self) -> int:
         """Drive every run that was left in the middle, by this daemon or a command line; returns how many."""
@@ -219,50 +240,64 @@ class Supervisor:
             if not waits and not self.agent.ownership.is_owned(head.run_id):
                 yield state
 
-    def _spawn(self, run_id: str, state: RunState | None = None) -> None:
+    def _spawn(self, run_id: str, state: RunState | None = None, tries: int = 0) -> None:
         """Drive a run in the background, from the state that it was in a moment ago, if that is known."""
         self.broadcast.begin(state or RunState(run_id=run_id))
         self.capacity.take()
-        self._trouble.pop(run_id, None)
+        self._interrupted.pop(run_id, None)
         for begins in self.before_drive:
             begins(run_id)
-        self._tasks.start_soon(self._drive, run_id, state)
+        self._tasks.start_soon(self._drive, run_id, state, tries)
 
-    async def _drive(self, run_id: str, state: RunState | None) -> None:
+    async def _drive(self, run_id: str, state: RunState | None, tries: int) -> None:
         structlog.contextvars.bind_contextvars(run_id=run_id)  # for this task, which ends with the drive
         observers = (self.broadcast, *self._observers)
         try:
             with self.agent.ownership.owning(run_id):
                 state = await self.agent.runner.drive(run_id, observers=observers, state=state)
-            self._retries.pop(run_id, None)
             logger.info("run %s rests in %s", run_id, state.phase.value)
         except RunBusyError:
             logger.info("run %s is driven by another process", run_id)
+        except RunNotFoundError:
+            logger.info("run %s was erased", run_id)
         except AgentError as error:
-            self._trouble[run_id] = str(error)
             logger.warning("run %s is interrupted: %s", run_id, error)
+            interruption = self._interrupt(run_id, str(error), tries)
             if error.retryable:
-                self._tasks.start_soon(self._drive_again, run_id)
+                self._tasks.start_soon(self._drive_again, run_id, interruption)
         except Exception as error:  # a fault of one run must not end the others
-            self._trouble[run_id] = f"{type(error).__name__}: {error}"
+            self._interrupt(run_id, f"{type(error).__name__}: {error}", tries)
             logger.exception("run %s is interrupted by a fault", run_id)
         finally:
             self.broadcast.release(run_id)
             self.capacity.release()
 
-    async def _drive_again(self, run_id: str) -> None:
+    def _interrupt(self, run_id: str, reason: str, tries: int) -> _Interruption:
+        """Note why a run is interrupted, in the place of what was known before."""
+        self._interrupted.pop(run_id, None)
+        if len(self._interrupted) >= INTERRUPTED_AT_MOST:
+            del self._interrupted[next(iter(self._interrupted))]
+        found = self._interrupted[run_id] = _Interruption(reason, tries)
+        return found
+
+    async def _drive_again(self, run_id: str, interruption: _Interruption) -> None:
         """Take a run up after a while, if nobody has; each time later, and not for ever."""
-        if self._retries[run_id] >= len(self._retry_after_s):
-            self._retries.pop(run_id)
+        tries = interruption.tries
+        while tries < len(self._retry_after_s):
+            await anyio.sleep(self._retry_after_s[tries])
+            if (
+                self._interrupted.get(run_id) is not interruption
+            ):  # it went on, and what came of that is known
+                return
+            tries += 1
+            try:
+                self.take_up(await self.agent.runner.load(run_id), tries=tries)
+            except RunNotFoundError:
+                self._interrupted.pop(run_id, None)
+            except AgentError as error:  # no place is free, or the journal is still away
+                logger.info("run %s is not taken up yet: %s", run_id, error)
+                continue
             return
-        after_s = self._retry_after_s[self._retries[run_id]]
-        self._retries[run_id] += 1
-        await anyio.sleep(after_s)
-        try:
-            self.take_up(await self.agent.runner.load(run_id))
-        except AgentError as error:  # no place is free, or the journal is still away
-            logger.info("run %s is not taken up yet: %s", run_id, error)
-            self._tasks.start_soon(self._drive_again, run_id)
 
     def go_on(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Do `work` beside the runs: it belongs to the daemon, not to who asked for it. Its fault ends it alone."""

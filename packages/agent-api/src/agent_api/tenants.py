@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from agent_api.access.keys import DEFAULT_TENANT, checked_tenant
+from agent_api.access.metering import catch_up
 from agent_api.composition import Machine, open_tenant
 from agent_api.errors import SettingsError
 from agent_api.openai.tellings import Tellings
@@ -135,6 +136,7 @@ class Tenants:
         self._tellings[tenant] = tellings = Tellings(supervisor)
         await tellings.open()
         self._open[tenant] = supervisor
+        await catch_up(self._access.book, agent.journal)
         await supervisor.resume_unfinished()
 
     def _known(self) -> list[str]:

@@ -204,7 +204,7 @@ async def test_the_limits_of_the_key_hold(bench):
         key = it.daemon.keys.create(now=NOON, limits=KeyLimits(tokens_per_day=10))[0]
         view = await it.make(key_id=key.key_id)
         it.now = NOON + HOUR
-        it.daemon.book.add(tenant=DEFAULT_TENANT, key_id=key.key_id, usage=Usage(input_tokens=11), now=it.now)
+        it.daemon.book.add(tenant=DEFAULT_TENANT, key_id=key.key_id, usage=Usage(input_tokens=11), at=it.now)
         await it.clockwork().tick()
         (firing,) = await it.firings(view.schedule_id)
         assert (firing.status, firing.run_id) == ("refused", "")

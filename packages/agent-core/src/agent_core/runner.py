@@ -112,35 +112,34 @@ class Runner:
         limits: Limits | None = None,
         answer_schema: JsonObject | None = None,
         observers: Sequence[Observer] = (),
+        run_id: str = "",
     ) -> str:
         """Journal a new run and return its id. Nothing is performed yet: see `drive`.
 
-        With an `answer_schema` (JSON schema, draft 2020-12) the answer is JSON that fits it, or the run fails.
+        With an `answer_schema` (JSON schema, draft 2020-12) the answer is JSON that fits it, or the run fails. `run_id` is its id,
+        where the caller has made one that is new.
 
         Raises:
+            JournalConflictError: there is a run of that id.
             JournalUnavailableError: the storage failed; there is no such run.
         """
         drive = await self._started(
-            prompt,
-            session_id=session_id,
-            instructions=instructions,
-            limits=limits,
-            answer_schema=answer_schema,
-            observers=observers,
+            prompt, session_id, instructions, limits, answer_schema, observers=observers, run_id=run_id
         )
         return drive.state.run_id
 
     async def _started(
         self,
         prompt: str | Message,
-        *,
         session_id: str,
         instructions: str,
         limits: Limits | None,
         answer_schema: JsonObject | None,
+        *,
         observers: Sequence[Observer] = (),
+        run_id: str = "",
     ) -> Drive:
-        run_id = self.adapters.ids.new("run")
+        run_id = run_id or self.adapters.ids.new("run")
         event = ev.RunStarted(
             at=self.adapters.clock.now(),
             run_id=run_id,
@@ -226,13 +225,7 @@ class Runner:
         answer_schema: JsonObject | None = None,
     ) -> RunState:
         """`start` and `drive` in one."""
-        drive = await self._started(
-            prompt,
-            session_id=session_id,
-            instructions=instructions,
-            limits=limits,
-            answer_schema=answer_schema,
-        )
+        drive = await self._started(prompt, session_id, instructions, limits, answer_schema)
         return await self._driven_to_rest(drive)
 
     @asynccontextmanager
@@ -306,6 +299,7 @@ class Runner:
         *,
         prompt: str | Message | None = None,
         then: Sequence[ev.Event] = (),
+        new_id: str = "",
     ) -> str:
         """A new run that begins with the first `at_seq` events of another; drive it as any other.
 
@@ -316,13 +310,15 @@ class Runner:
             at_seq: The number of the last event that both share.
             prompt: Another input in the first event.
             then: Events to follow, as far as the phase allows them.
+            new_id: Its id, where the caller has made one that is new.
 
         Raises:
             RunNotFoundError: the run has no event of that number.
+            JournalConflictError: there is a run of the new id.
             ConfigurationError: another prompt where the model has read the first one.
             IllegalEventError, StaleCompletionError: `then` does not fit; nothing was written.
         """
-        new_id = self.adapters.ids.new("run")
+        new_id = new_id or self.adapters.ids.new("run")
         await forking.fork(
             self.adapters.journal, run_id, at_seq, new_id, prompt=prompt, then=then, writer=self._name
         )

@@ -154,7 +154,7 @@ class Tasks:
         own = partial(self._book.own, tenant=key.tenant, key_id=key.key_id)
         message = Message(role="user", parts=parts) if has_files else None
         new = NewRun(prompt=text, session_id=context_id)
-        view = await self._supervisor.submit(new, message=message, on_started=own)
+        view = await self._supervisor.submit(new, message=message, on_named=own)
         return await self.get(view.run_id)
 
     async def cancel(self, task_id: str) -> Task:

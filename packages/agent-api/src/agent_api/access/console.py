@@ -8,7 +8,7 @@ ours knows it, another's does not), and an `Origin` of ours; so do WebSockets (O
 import hmac
 import secrets
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from hashlib import blake2b
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -17,8 +17,8 @@ import msgspec
 
 from agent_api.access.asgi import Scope
 from agent_api.access.keys import ApiKey, KeyStore
-from agent_api.access.private_file import open_private
-from agent_api.errors import KeyRefusedError, NotFoundError, OriginRefusedError, SettingsError
+from agent_api.access.private_file import open_private, writing
+from agent_api.errors import KeyRefusedError, NotFoundError, OriginRefusedError
 
 IDLE_S = 1_800.0
 """A session that was not used for so long is over."""
@@ -74,11 +74,11 @@ class ConsoleSessions:
         Raises:
             SettingsError: it cannot be opened.
         """
-        path = folder / "console.db"
+        self._path = folder / "console.db"
         self._keys = keys
         self._secret = keys.secret_for("console")
         self.origin = origin.rstrip("/")
-        self._connection = open_private(path, (_SCHEMA,), what="the sessions")
+        self._connection = open_private(self._path, (_SCHEMA,), what="the sessions")
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -88,10 +88,10 @@ class ConsoleSessions:
         """A new session in the place of a key; those that are over are removed.
 
         Raises:
-            SettingsError: it cannot be kept.
+            AccessUnavailableError: it cannot be kept.
         """
         token = secrets.token_urlsafe(32)
-        try:
+        with writing("the session", self._path):
             self._connection.execute(
                 "DELETE FROM console WHERE began_at <= ? OR seen_at <= ?", (now - ABSOLUTE_S, now - IDLE_S)
             )
@@ -99,8 +99,6 @@ class ConsoleSessions:
                 "INSERT INTO console VALUES (?, ?, ?, ?)",
                 (self._hash("session", token), key.key_id, now, now),
             )
-        except sqlite3.Error as error:
-            raise SettingsError(f"the session cannot be kept: {error}") from error
         return self._session(token, now)
 
     def find(self, token: str, now: float) -> tuple[ApiKey, ConsoleSession]:
@@ -122,12 +120,18 @@ class ConsoleSessions:
         if not key.is_valid(now):
             raise KeyRefusedError
         if now - row[2] >= SEEN_S:
-            self._connection.execute("UPDATE console SET seen_at = ? WHERE hash = ?", (now, found))
+            with suppress(sqlite3.Error):  # where nothing can be written, one can still look
+                self._connection.execute("UPDATE console SET seen_at = ? WHERE hash = ?", (now, found))
         return key, self._session(token, row[1])
 
     def end(self, token: str) -> None:
-        """End a session; one that is none is none of our business."""
-        self._connection.execute("DELETE FROM console WHERE hash = ?", (self._hash("session", token),))
+        """End a session; one that is none is none of our business.
+
+        Raises:
+            AccessUnavailableError: it cannot be written that it is over.
+        """
+        with writing("the end of the session", self._path):
+            self._connection.execute("DELETE FROM console WHERE hash = ?", (self._hash("session", token),))
 
     def check(self, session: ConsoleSession, scope: Scope) -> None:
         """Whether a request that came with a session's cookie was made by a page of ours.

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from agent_api.access.private_file import open_private
+from agent_api.access.private_file import open_private, writing
 from agent_api.access.scopes import ALL
 from agent_api.errors import KeyRefusedError, NotFoundError, SettingsError
 
@@ -272,9 +272,8 @@ class KeyStore:
     @contextmanager
     def _changing(self) -> Generator[sqlite3.Connection]:
         try:
-            yield self._connection
-        except sqlite3.Error as error:
-            raise SettingsError(f"the keys in {self._path} cannot be changed: {error}") from error
+            with writing("the keys", self._path):
+                yield self._connection
         finally:
             self._version, self._checked_at = -1, float("-inf")  # read at the next look-up
 

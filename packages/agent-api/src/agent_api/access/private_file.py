@@ -1,11 +1,13 @@
 """The small SQLite files of the daemon's access: readable by its owner alone, written ahead, with little of them in memory."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from agent_api.errors import SettingsError
+from agent_api.errors import AccessUnavailableError, SettingsError
+from agent_memory import sqlite
 
 CACHE_KIB = 256
 """Pages that a connection keeps. SQLite's own 2 MB each fill as the files grow, and few of those pages are asked for again."""
@@ -44,3 +46,16 @@ def open_private(
     except sqlite3.Error as error:
         raise SettingsError(f"{what} in {path} cannot be opened: {error}") from error
     return connection
+
+
+@contextmanager
+def writing(what: str, path: Path) -> Generator[None]:
+    """For the statements that write to such a file: `what` says what, for the error's words.
+
+    Raises:
+        AccessUnavailableError: they cannot be written; whole or not at all.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise AccessUnavailableError(what, str(path), sqlite.reason(error)) from error

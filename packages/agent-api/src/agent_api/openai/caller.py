@@ -85,4 +85,5 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def spend(self, usage: Usage) -> None:
         """The key pays for what was asked without a run."""
         key = self.principal.key
-        self.daemon.book.add(tenant=key.tenant, key_id=key.key_id, usage=usage, now=time.time())
+        self.daemon.book.add(tenant=key.tenant, key_id=key.key_id, usage=usage, at=time.time())
+        self.daemon.book.flush()  # no journal has it

@@ -36,7 +36,7 @@ class RunsController(Controller):
         daemon: NamedDependency[Daemon],
     ) -> RunView:
         """Journal a run and drive it in the background; follow it at `/events`."""
-        return await supervisor.submit(data, on_started=_paid_by(principal, daemon))
+        return await supervisor.submit(data, on_named=_paid_by(principal, daemon))
 
     @get(opt={"scope": Scope.RUNS_READ}, summary="List runs")
     async def page(
@@ -97,7 +97,7 @@ class RunsController(Controller):
         daemon: NamedDependency[Daemon],
     ) -> RunView:
         """A new run that begins with the first events of another, driven in the background."""
-        return await supervisor.fork(run_id, data, on_started=_paid_by(principal, daemon))
+        return await supervisor.fork(run_id, data, on_named=_paid_by(principal, daemon))
 
     @get("/{run_id:str}/diff/{other_id:str}", opt={"scope": Scope.RUNS_READ}, summary="Compare two runs")
     async def diff(
