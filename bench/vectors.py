@@ -23,9 +23,9 @@ from peers.vector_stores import PEERS, measured
 
 from agent_memory import Domain, Field, LanceKnowledgeBase, RetrievalWeights
 from agent_memory.embedders import StaticEmbedder
-from agent_memory.knowledge.index import LanceTables
 from agent_memory.knowledge.retrieval import Shelf
 from agent_memory.knowledge.rows import pa
+from agent_memory.knowledge.tables import LanceTables
 
 DIMENSIONS = 256
 BLOCK = 50_000

@@ -7,9 +7,9 @@ import pytest
 
 from agent_memory.knowledge import index, retrieval
 from agent_memory.knowledge.domains import Domain, Field
-from agent_memory.knowledge.index import LanceTables
 from agent_memory.knowledge.retrieval import RetrievalWeights, Shelf
 from agent_memory.knowledge.rows import Unit, batch
+from agent_memory.knowledge.tables import LanceTables
 
 DOMAIN = Domain(name="general", description="", fields=(Field(name="topic"),))
 COUNT, DIMENSIONS = 6_000, 32

@@ -100,6 +100,18 @@ async def test_a_time_in_the_question_lifts_what_was_said_then(memory: LongTermM
     assert (await found(memory, "What did they say last March?"))[0] == "The budget is 3 million."
 
 
+async def test_a_pasted_document_does_not_drown_the_turns_beside_it(tmp_path: Path) -> None:
+    words = ["report", "table", "harbour", "crane", "tide", "berth", "cargo", "pilot", "customs", "ledger"]
+    pasted = " ".join(words[number % 10] + str(number % 97) for number in range(2_000))
+    async with await LongTermMemory.open(tmp_path / "m.db") as memory:
+        for number in range(12):
+            await memory.add(f"We spoke of the weather on walk {number}.", session_id="s", speaker="Ana")
+        await memory.add(f"{pasted} crane", session_id="s", speaker="Ana")
+        await memory.add("My crane broke down near the old mill.", session_id="s", speaker="Ana")
+        assert (await found(memory, "Where did the crane break down?"))[0].startswith("My crane")
+        assert (await found(memory, "Which walk near the mill?"))[0] != f"{pasted} crane"
+
+
 async def test_age_lowers_a_rank_and_hides_nothing(memory: LongTermMemory) -> None:
     await memory.add("The door code is 1234.", session_id="old", said_at=NOVEMBER - 9 * 365 * 86_400)
     await memory.add("The door code is 9876.", session_id="new", said_at=NOVEMBER)

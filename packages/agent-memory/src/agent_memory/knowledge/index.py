@@ -21,7 +21,7 @@ from agent_memory.knowledge.allocators import give_back
 from agent_memory.knowledge.domains import Domain
 from agent_memory.knowledge.filters import column, quoted
 from agent_memory.knowledge.found import Hits, as_hits, by_place
-from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, Shown, schema
+from agent_memory.knowledge.rows import SHOWN, ArrowSchema, ArrowTable, Shown
 from agent_memory.knowledge.storage import storage
 
 Grain: TypeAlias = Literal["window", "text", "lead"]
@@ -46,8 +46,6 @@ _PASSING = 1 / 8
 _FEW = 2_000
 """So few rows that pass are compared one by one, without the index."""
 _GRAINS: tuple[Grain, ...] = ("window", "lead")
-_FRESH = timedelta(seconds=1)
-"""What another process wrote is seen after so long; what this one wrote, at once."""
 _FULL_TEXT_MIB = 512
 """What building full text may take: it grows with the table otherwise."""
 
@@ -56,7 +54,7 @@ class LanceTable:
     """A table that is there. All of its methods raise `KnowledgeUnavailableError` where the storage fails."""
 
     def __init__(self, connection: Any, table: Any, layout: ArrowSchema, where: str) -> None:
-        """For `LanceTables`, which opens and creates."""
+        """For `tables.LanceTables`, which opens and creates."""
         self._connection = connection
         self._table = table
         self._where = where
@@ -108,7 +106,7 @@ class LanceTable:
     async def full_text(self, grain: Grain, query: str, where: str, count: int) -> Hits:
         """The rows whose `grain` holds words of `query`, by BM25."""
         with storage(self._where):
-            match: Any = _library().query.MatchQuery
+            match: Any = library().query.MatchQuery
             search = _narrowed(self._table.query().nearest_to_text(match(query, grain)), where)
             found = await search.select(["_rowid", "_score"]).limit(count).to_arrow()
         return as_hits(found, "_score")
@@ -210,9 +208,10 @@ class LanceTable:
         await self.refresh()
 
     async def refresh(self) -> None:
-        """See at once what was written with another handle."""
+        """See at once what was written with another handle, columns too."""
         with storage(self._where):
             await self._table.checkout_latest()
+            self.layout = await self._table.schema()
 
     async def times(self) -> dict[int, float]:
         """When each version that is still there was made, in seconds since the epoch."""
@@ -225,7 +224,7 @@ class LanceTable:
 
     async def make_indexes(self, domain: Domain) -> None:
         """Full text, and what filters need; those that are there are made anew."""
-        config: Any = _library().index
+        config: Any = library().index
         with storage(self._where):
             grains = [
                 grain for grain in (*_GRAINS, "text") if grain in _GRAINS or await self._has(f"{grain}_idx")
@@ -235,9 +234,13 @@ class LanceTable:
         with storage(self._where):
             await self._table.create_index("key", config=config.BTree())
             await self._table.create_index("source", config=config.BTree())
-            for field in domain.fields:
-                kind = config.BTree() if field.kind in {"number", "date"} else config.Bitmap()
-                await self._table.create_index(column(field.name), config=kind)
+            for name, is_ordered in self._filtered(domain):
+                await self._table.create_index(name, config=config.BTree() if is_ordered else config.Bitmap())
+
+    def _filtered(self, domain: Domain) -> list[tuple[str, bool]]:
+        """The columns of a domain's fields, and whether they have an order; a field may be newer than the table."""
+        columns = [(column(field.name), field.kind in {"number", "date"}) for field in domain.fields]
+        return [one for one in columns if one[0] in self.layout.names]
 
     async def index_units(self, domain: Domain) -> None:
         """Full text of the units alone, if it is not there: it is made where it counts, which is not by default."""
@@ -247,7 +250,7 @@ class LanceTable:
             await self._index_text("text", domain.language)
 
     async def _index_text(self, grain: str, language: str) -> None:
-        config: Any = _library().index
+        config: Any = library().index
         full_text = config.FTS(
             with_position=False, language=language, memory_limit=_FULL_TEXT_MIB, max_token_length=40
         )
@@ -256,6 +259,13 @@ class LanceTable:
 
     async def _has(self, name: str) -> bool:
         return name in {index.name for index in await self._table.list_indices()}
+
+    async def is_indexed(self, domain: Domain) -> bool:
+        """Whether all of its indexes but the vectors' are there: they are made after it, and a kill may come in between."""
+        wanted = {*_GRAINS, "key", "source", *(name for name, _ in self._filtered(domain))}
+        with storage(self._where):
+            there = {index.name for index in await self._table.list_indices()}
+        return {f"{name}_idx" for name in wanted} <= there
 
     async def unindexed(self) -> int:
         """How many rows full text reads one by one, because they came after the last upkeep."""
@@ -272,7 +282,7 @@ class LanceTable:
         """The index that `rows` vectors call for, if it is not there yet, or `anew`."""
         if rows < EXACT_BELOW:
             return
-        config: Any = _library().index
+        config: Any = library().index
 
         width = self.layout.field("vector").type.list_size
         wanted = "HnswSq" if rows < GRAPH_BELOW else "IvfRq" if width % _WIDTHS == 0 else "IvfSq"
@@ -307,72 +317,8 @@ class LanceTable:
         self._table.close()
 
 
-class LanceTables:
-    """The tables under one address: a folder, or a bucket of an object storage."""
-
-    def __init__(self, connection: Any, where: str) -> None:
-        """For `connect`."""
-        self._connection = connection
-        self._where = where
-
-    @classmethod
-    async def connect(cls, where: str, storage_options: Mapping[str, str]) -> "LanceTables":
-        """`where`: a path, or `s3://`, `gs://`, `az://` with `storage_options` as LanceDB names them.
-
-        Raises:
-            KnowledgeUnavailableError: nothing can be kept there.
-        """
-        with storage(where):
-            connection: Any = await _library().connect_async(
-                where, read_consistency_interval=_FRESH, storage_options=dict(storage_options) or None
-            )
-        tables = cls(connection, where)
-        if "://" in where:
-            await tables.names()  # a bucket that is not there is told of now, and not when something is kept
-        return tables
-
-    async def names(self) -> list[str]:
-        """The tables that are there."""
-        with storage(self._where):
-            listed: Any = await self._connection.list_tables(limit=10_000)
-            return sorted(listed.tables)
-
-    async def open(self, name: str) -> LanceTable:
-        """A table that is there."""
-        with storage(self._where):
-            table = await self._connection.open_table(name)
-            return LanceTable(self._connection, table, await table.schema(), f"{self._where}/{name}")
-
-    async def create(self, domain: Domain, *, dimensions: int, embedder: str) -> LanceTable:
-        """A new table for a domain, with its indexes; one that was made meanwhile is opened."""
-        layout = schema(domain, dimensions=dimensions, embedder=embedder)
-        with storage(self._where):
-            await self._connection.create_table(domain.name, schema=layout, exist_ok=True)
-        table = await self.open(domain.name)
-        await table.make_indexes(domain)
-        return table
-
-    async def overwrite(self, domain: Domain, made: ArrowTable) -> None:
-        """Put other rows, of another form, in the place of a table: a version of it, with indexes of its own."""
-        with storage(self._where):
-            await self._connection.create_table(domain.name, made, mode="overwrite")
-        table = await self.open(domain.name)
-        await table.make_indexes(domain)
-        await table.index_vectors(await table.count(), anew=True)
-        table.close()
-
-    async def drop(self, name: str) -> None:
-        """Delete a table with all of its versions."""
-        with storage(self._where):
-            await self._connection.drop_table(name, ignore_missing=True)
-
-    def close(self) -> None:
-        """Let go of the storage."""
-        self._connection.close()
-
-
 @functools.cache
-def _library() -> Any:
+def library() -> Any:
     """lancedb, whose types change with every release; it takes a second to import, and 80 MB."""
     # Else it warns of every search that does not show its score, on standard error.
     os.environ.setdefault("LANCE_LOG", "error")

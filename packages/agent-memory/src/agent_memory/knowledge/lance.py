@@ -15,21 +15,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agent_core.errors import KnowledgeUnavailableError
 from agent_core.knowledge import Filters, Passage
 from agent_core.ports import Embedder
 from agent_memory.embedders.static import StaticEmbedder
 from agent_memory.errors import EmbedderMismatchError, KnowledgeVersionError, UnknownDomainError
-from agent_memory.knowledge import ingest, routing
+from agent_memory.knowledge import ingest
 from agent_memory.knowledge.allocators import give_back
 from agent_memory.knowledge.domains import BUILT_IN, Domain
-from agent_memory.knowledge.embedding import check_embedder, embedded_again, unit_vectors
+from agent_memory.knowledge.embedding import check_embedder, unit_vectors
 from agent_memory.knowledge.erasure import erase
 from agent_memory.knowledge.filters import kinds, predicate
-from agent_memory.knowledge.index import LanceTables
 from agent_memory.knowledge.parsing import Reader, check_reader
 from agent_memory.knowledge.portable import export_domains, restore_domains
+from agent_memory.knowledge.profiles import Profiles
+from agent_memory.knowledge.reembedding import OnProgress, embedded_again, finished
 from agent_memory.knowledge.retrieval import Reranker, RetrievalWeights, Shelf, reranked
+from agent_memory.knowledge.routing import routed
 from agent_memory.knowledge.rows import Unit, as_array, batch
+from agent_memory.knowledge.tables import LanceTables
 from agent_memory.knowledge.tenants import tenant_address
 from agent_memory.knowledge.versions import Difference, Version, difference, listed, marked, rolled_back
 from agent_memory.knowledge.writer import BatchingWriter
@@ -37,10 +41,6 @@ from agent_memory.manifest import ExportedDomain, Manifest, manifest_of, with_kn
 from agent_memory.table_files import Format
 
 _RERANKED = 40
-_READ_ONE_BY_ONE = 2_000
-"""More rows than this outside of the indexes are worth an upkeep."""
-_PROFILED = 2_000
-"""So many rows say what a domain is like."""
 
 
 class LanceKnowledgeBase:
@@ -63,7 +63,7 @@ class LanceKnowledgeBase:
         self._reranker = reranker
         self._shelves: dict[str, Shelf] = {}
         self._writers: dict[str, BatchingWriter] = {}
-        self._profiles: dict[str, tuple[int, NDArray[np.float32]]] = {}
+        self._profiles = Profiles(embedder)
         self._opening = asyncio.Lock()
         self.where = where
         self.domains = domains
@@ -154,19 +154,12 @@ class LanceKnowledgeBase:
         if there and not able:
             # Says which field it is that none of them has.
             predicate(self.domains[there[0]], filters)
-        profiles = {name: await self._profile(name) for name in able}
-        shelves = [await self._shelf(self.domains[name]) for name in routing.routed(vector, profiles)]
-        return [shelf for shelf in shelves if shelf is not None]
-
-    async def _profile(self, name: str) -> NDArray[np.float32]:
-        shelf = await self._shelf(self.domains[name])
-        version = await shelf.table.version() if shelf is not None else -1
-        kept = self._profiles.get(name)
-        if kept is None or kept[0] != version:
-            described = await self._embedder.embed([f"{name}: {self.domains[name].description}"])
-            sample = np.zeros((0, 1), np.float32) if shelf is None else await shelf.table.sample(_PROFILED)
-            kept = self._profiles[name] = version, routing.profile(as_array(described)[0], sample)
-        return kept[1]
+        shelves = {name: await self._shelf(self.domains[name]) for name in able}
+        opened = {name: shelf for name, shelf in shelves.items() if shelf is not None}
+        profiles = {
+            name: await self._profiles.of(shelf.domain, shelf.table) for name, shelf in opened.items()
+        }
+        return [opened[name] for name in routed(vector, profiles)]
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -209,6 +202,7 @@ class LanceKnowledgeBase:
         """
         shelf = await self._shelf(self._known(domain))
         if shelf is not None:
+            await self._tables.unstage(shelf.domain)  # a vector tells of its text
             await erase(shelf.table, self._writer(domain, shelf), shelf.domain, sources)
 
     async def sources(self, domain: str) -> Mapping[str, str]:
@@ -263,14 +257,9 @@ class LanceKnowledgeBase:
         )
         if await shelf.table.version() == before:
             return report
-        return msgspec.structs.replace(report, version=await self._kept(shelf))
-
-    async def _kept(self, shelf: Shelf) -> str:
-        """What follows an ingest that changed something; the name of the version that it made."""
-        if await shelf.table.unindexed() > _READ_ONE_BY_ONE:
-            await self._writer(shelf.domain.name, shelf).put_in_order()
+        await self._writer(domain, shelf).index_many()
         await asyncio.to_thread(give_back)
-        return await marked(shelf.table)
+        return msgspec.structs.replace(report, version=await marked(shelf.table))
 
     # ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -303,26 +292,34 @@ class LanceKnowledgeBase:
             raise KnowledgeVersionError(domain, version, ())
         return shelf
 
-    async def reembed(self, domain: str) -> int:
+    async def reembed(self, domain: str, *, on_progress: OnProgress | None = None) -> int:
         """Make all vectors of a domain anew with this knowledge base's embedder; returns how many.
 
-        The texts are kept as they are, so no file is read again. Until it is done, searches find what there was and writes
-        wait; killed in between, it is begun again. Other processes may not write meanwhile: that would be lost.
+        The texts are kept as they are, so no file is read again, and some thousand are in memory at a time. Until it is
+        done, searches find what there was and writes wait. Killed or failed in between, the next call goes on with the
+        vectors that were made, which lie beside the table until then. Other processes may not write meanwhile: that
+        would be lost.
+
+        Args:
+            domain: Which one.
+            on_progress: Called with how many are made and how many there will be, in this task.
 
         Raises:
             UnknownDomainError: the domain is not known.
             ModelUnavailableError: the embedder failed; nothing has changed.
-            KnowledgeUnavailableError: the storage failed.
+            KnowledgeUnavailableError: the storage failed or is full; nothing has changed, or all but the indexes has,
+                which are made when the domain is next opened.
         """
         known = self._known(domain)
         if domain not in await self._tables.names():
             return 0
+        if (count := await finished(self._tables, known, self._embedder)) is not None:
+            return count
         shelf = None
         with contextlib.suppress(EmbedderMismatchError):  # then nobody can write with this embedder either
             shelf = await self._shelf(known)
         async with contextlib.nullcontext() if shelf is None else self._writer(domain, shelf).stopped():
-            old = await self._tables.open(domain)
-            return await embedded_again(self._tables, old, known, self._embedder)
+            return await embedded_again(self._tables, known, self._embedder, on_progress)
 
     # ── going elsewhere ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -385,6 +382,9 @@ class LanceKnowledgeBase:
                 else:
                     return None
                 check_embedder(f"{self.where}/{domain.name}", domain, table.recorded, self._embedder)
+                # Another process may just be doing it; and without indexes a search finds the same, slower.
+                with contextlib.suppress(KnowledgeUnavailableError):
+                    await self._tables.finish(domain, table)
                 if self._weights.unit:
                     await table.index_units(domain)
                 self._shelves[domain.name] = Shelf(domain, table)

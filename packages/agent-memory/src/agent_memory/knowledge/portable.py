@@ -19,8 +19,9 @@ import numpy as np
 from agent_core.errors import KnowledgeUnavailableError
 from agent_memory.errors import ImportFormatError, UnknownDomainError
 from agent_memory.knowledge.domains import Domain
-from agent_memory.knowledge.index import LanceTable, LanceTables
+from agent_memory.knowledge.index import LanceTable
 from agent_memory.knowledge.rows import FORMAT, ArrowSchema, pa, schema
+from agent_memory.knowledge.tables import LanceTables
 from agent_memory.knowledge.versions import listed, marked
 from agent_memory.manifest import ExportedDomain, Manifest
 from agent_memory.table_files import ROWS_AT_ONCE, Format, parquet_batches, parquet_writer, read, write_lines

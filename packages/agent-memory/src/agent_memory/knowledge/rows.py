@@ -17,6 +17,8 @@ from agent_memory.knowledge.filters import column
 pa: Any = importlib.import_module("pyarrow")
 """It has no types: what is made here is Arrow, and goes to the index as it is."""
 ArrowTable: TypeAlias = Any
+ArrowRows: TypeAlias = Any
+"""A table, or a reader of batches, which need not be in memory together."""
 ArrowSchema: TypeAlias = Any
 
 _TYPES: Mapping[FieldKind, Any] = {
@@ -191,11 +193,6 @@ def units(rows: Iterable[Mapping[str, Any]]) -> list[Unit]:
             Unit(**{name: row[name] for name in names}, **{name: getattr(card, name) for name in told})
         )
     return found
-
-
-def together(parts: Sequence[ArrowTable], layout: ArrowSchema) -> ArrowTable:
-    """Several tables as one; of none, an empty one."""
-    return pa.concat_tables(parts) if parts else layout.empty_table()
 
 
 def as_array(embeddings: Embeddings) -> NDArray[np.float32]:

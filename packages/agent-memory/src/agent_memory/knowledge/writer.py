@@ -18,6 +18,8 @@ _ROWS_A_COMMIT = 65_536
 _COMMITS = 64
 """After so many commits, or when so many rows are not in the indexes, the table is put in order."""
 _UNINDEXED = 50_000
+_READ_ONE_BY_ONE = 2_000
+"""More than this outside of the indexes are worth an upkeep where nothing else is coming."""
 _KEEP = timedelta(hours=1)
 """Who reads an older version has so long to finish."""
 
@@ -34,7 +36,6 @@ class BatchingWriter:
     def __init__(self, table: LanceTable) -> None:
         self.table = table
         self._waiting: list[_Order] = []
-        self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._commits = 0
@@ -50,7 +51,6 @@ class BatchingWriter:
         """
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(_Order(rows, tuple(replaced), done))
-        self._wake.set()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
         await done
@@ -71,13 +71,20 @@ class BatchingWriter:
     async def stopped(self) -> AsyncGenerator[None]:
         """Nothing is committed within: what is written waits until another handle has done what it does."""
         async with self._turn:
-            yield
-            await self.table.refresh()
+            try:
+                yield
+            finally:
+                await self.table.refresh()
 
     async def put_in_order(self, *, keep: timedelta = _KEEP, delete_unverified: bool = False) -> None:
         """Bring fragments together, index what is not indexed, let old versions go."""
         async with self._turn:
             await self._put_in_order(keep, delete_unverified)
+
+    async def index_many(self) -> None:
+        """Put the table in order, if many rows are outside of its indexes."""
+        if await self.table.unindexed() > _READ_ONE_BY_ONE:
+            await self.put_in_order()
 
     async def _put_in_order(self, keep: timedelta, delete_unverified: bool) -> None:
         await self.table.optimize(keep=keep, delete_unverified=delete_unverified)
@@ -86,7 +93,6 @@ class BatchingWriter:
 
     async def _run(self) -> None:
         while self._waiting:
-            self._wake.clear()
             orders = self._take()
             async with self._turn:
                 await self._commit(orders)
@@ -105,18 +111,25 @@ class BatchingWriter:
         return taken
 
     async def _commit(self, orders: Sequence[_Order]) -> None:
-        rows = pa.concat_tables([order.rows for order in orders])
-        replaced = [source for order in orders for source in order.replaced]
         try:
-            if replaced:
-                await self.table.replace(rows, replaced)
-            else:
-                await self.table.add(rows)
+            await self._write(orders)
         except KnowledgeUnavailableError as error:
             for order in orders:
                 if not order.done.done():
                     order.done.set_exception(error)
             return
+        finally:  # whatever else went wrong, nobody waits for ever
+            for order in orders:
+                order.done.cancel()
+
+    async def _write(self, orders: Sequence[_Order]) -> None:
+        # What was made before a field was added lacks its column.
+        rows = pa.concat_tables([order.rows for order in orders], promote_options="default")
+        replaced = [source for order in orders for source in order.replaced]
+        if replaced:
+            await self.table.replace(rows, replaced)
+        else:
+            await self.table.add(rows)
         self._commits += 1
         self._rows += rows.num_rows
         for order in orders:

@@ -26,6 +26,9 @@ _B = 0.5
 """BM25's saturation and how much length matters."""
 _MEAN_LENGTH = 12.0
 """Of an episode, in terms: a turn of a conversation. A constant, so that a score does not move with what else is kept."""
+_LONG = 60
+"""Terms of a turn that is long. What is longer, such as a pasted document, gains nothing by it, and to those around it
+it says as much as a turn of so many: else its words would drown theirs."""
 _HALF_LIFE_S = 365 * 86_400.0
 
 QUESTION, PERSONAL, TIMED = 1, 2, 4
@@ -154,7 +157,7 @@ def rank(
             "speaker": one.speaker == named_one,
             "personal": one.traits & PERSONAL > 0,
             "question": one.traits & QUESTION > 0,
-            "length": math.log1p(own.length),
+            "length": math.log1p(min(own.length, _LONG)),
             "timed": query.asks_when and one.traits & TIMED > 0,
             "in_time": query.span is not None and query.span.holds(one.said_at),
             "recency": 0.5 ** (max(0.0, query.now - one.said_at) / _HALF_LIFE_S),
@@ -219,6 +222,8 @@ def _around(
     for distance, share in _AROUND.items():
         near = counted.get((passage.session_id, passage.ordinal + distance))
         if near is not None:
+            if distance and near.length > _LONG:
+                share *= _LONG / near.length  # noqa: PLW2901  # of this neighbour
             length += share * near.length
             for term, often in near.said.items():
                 said[term] = said.get(term, 0.0) + share * often
