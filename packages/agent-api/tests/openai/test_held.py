@@ -11,6 +11,12 @@ MODEL = "test:scripted"
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"type": "function", "name": "weather", "description": "The weather.", "parameters": PARAMETERS}
 CALLS = '{"tool": "weather", "arguments": {"city": "Oslo"}}'
+TIMER = {
+    "type": "function",
+    "name": "setTimer",
+    "description": "Set a timer.",
+    "parameters": {"type": "object"},
+}
 
 
 @pytest.fixture
@@ -32,7 +38,8 @@ async def respond(client, **fields):
 
 @pytest.mark.parametrize("mode", [ToolMode.ROUTED, ToolMode.CONSTRAINED])
 async def test_a_call_is_read_from_what_it_was_held_to(weak, wrong, mode):
-    opened, profile = weak(CALLS, CALLS, '{"answer": "Rain."}', mode=mode)
+    told = "Rain." if mode is ToolMode.ROUTED else '{"answer": "Rain."}'
+    opened, profile = weak(CALLS, CALLS, told, mode=mode)
     async with opened as (client, daemon):
         model = daemon.tenants.machine.model
         model._profile = profile
@@ -54,7 +61,7 @@ async def test_a_call_is_read_from_what_it_was_held_to(weak, wrong, mode):
 
 
 async def test_an_answer_streams_without_the_shape_that_it_was_held_to(weak, frames, wrong_event):
-    opened, profile = weak('{"answer": "Hello there."}')
+    opened, profile = weak('{"answer": "Hello there."}', mode=ToolMode.CONSTRAINED)
     async with opened as (client, daemon):
         daemon.tenants.machine.model._profile = profile
         *events, _ = frames((await respond(client, stream=True)).text)
@@ -78,3 +85,42 @@ async def test_a_chat_completion_hands_the_call_back(weak):
         assert choice["message"]["tool_calls"][0]["function"]["name"] == "weather"
         plain = await client.post("/v1/chat/completions", json={**body, "tool_choice": "none"})
         assert plain.json()["choices"][0]["message"]["content"] == CALLS  # it was not held
+
+
+async def test_for_the_smallest_models_likeness_proposes_the_tool(weak):
+    opened, profile = weak('{"tool": "setTimer", "arguments": {}}')
+    async with opened as (client, daemon):
+        model = daemon.tenants.machine.model
+        model._profile = profile
+        made = (await respond(client, input="a timer for ten minutes, please", tools=[WEATHER, TIMER])).json()
+        assert [item["name"] for item in made["output"]] == ["setTimer"]
+        (shape,) = model.requests[0].constraint.schema["anyOf"]
+        assert shape["properties"]["tool"] == {"const": "setTimer"}
+
+
+async def test_where_no_tool_is_like_the_request_the_smallest_models_answer_freely(weak, frames):
+    opened, profile = weak("Hello there.", "Hello there.")
+    async with opened as (client, daemon):
+        model = daemon.tenants.machine.model
+        model._profile = profile
+        made = (await respond(client, input="Who wrote Hamlet?", tools=[WEATHER, TIMER])).json()
+        assert made["output"][0]["content"][0]["text"] == "Hello there."
+        *events, _ = frames((await respond(client, input="Who wrote Hamlet?", stream=True)).text)
+        deltas = [event["delta"] for event in events if event["type"] == "response.output_text.delta"]
+        assert "".join(deltas) == "Hello there."
+        for asked in model.requests:
+            assert (asked.constraint, asked.tools) == (None, ())
+            assert asked.repeat_penalty > 1
+
+
+@pytest.mark.parametrize("mode", [ToolMode.ROUTED, ToolMode.CONSTRAINED])
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "weather"}])
+async def test_a_call_that_is_asked_for_is_no_choice_of_the_model(weak, mode, choice):
+    opened, profile = weak(CALLS, mode=mode)
+    async with opened as (client, daemon):
+        model = daemon.tenants.machine.model
+        model._profile = profile
+        made = (await respond(client, input="Who wrote Hamlet?", tool_choice=choice)).json()
+        assert [item["type"] for item in made["output"]] == ["function_call"]
+        (shape,) = model.requests[0].constraint.schema["anyOf"]
+        assert shape["properties"]["tool"] == {"const": "weather"}

@@ -45,6 +45,17 @@ def test_the_preface_names_the_tools_and_shows_examples():
     assert 'add 1 to ä -> {"tool": "add", "arguments": {"a": 1}}' in preface.text
 
 
+def test_where_a_tool_must_be_called_an_answer_is_no_choice_and_no_example():
+    view = TurnView(
+        messages=(user("hi"),), offers=OFFERS, profile=ModelProfile(name="m"), turn=2, must_call=True
+    )
+    ask = next(constrained(view))
+    shapes = ask.request.constraint.schema["anyOf"]
+    assert [one["properties"]["tool"]["const"] for one in shapes] == ["add", "now"]
+    assert "answer" not in ask.request.messages[0].text
+    assert "add 1 to ä ->" in ask.request.messages[0].text
+
+
 def test_without_tools_the_answer_is_free_and_shown():
     ask, outcome = take((), "plain words")
     assert ask.request.constraint is None

@@ -8,7 +8,7 @@ from agent_api.errors import InvalidRequestError
 from agent_api.openai.pieces import file_of, image_of
 from agent_core.chat import Constraint, Effort, JsonSchema, ModelRequest, NamedTool, ToolChoice
 from agent_core.json_types import JsonObject
-from agent_core.messages import Message, Part, Text
+from agent_core.messages import File, Image, Message, Part, Text
 from agent_core.tools import ToolCall, ToolResult, ToolSpec
 
 
@@ -199,14 +199,14 @@ def messages_of(request: ChatRequest) -> list[Message]:
     return [_message(one, f"messages[{place}]") for place, one in enumerate(request.messages)]
 
 
-def model_request(request: ChatRequest) -> ModelRequest:
-    """The question to the model; the messages as they came.
+def model_request(request: ChatRequest, messages: list[Message]) -> ModelRequest:
+    """The question to the model.
 
     Raises:
-        InvalidRequestError: a part that cannot be read; says which.
+        InvalidRequestError: the choice names a tool that is not there.
     """
     return ModelRequest(
-        messages=messages_of(request),
+        messages=messages,
         tools=tuple(_spec(tool.function) for tool in request.tools or ()),
         tool_choice=_choice(request),
         parallel_tool_calls=request.parallel_tool_calls,
@@ -274,9 +274,15 @@ def _message(message: ChatMessage, where: str) -> Message:
             )
             return Message(role="assistant", parts=(*_parts(message.content, where), *refused, *calls))
         case ToolMessage():
-            text = "".join([part.text for part in _parts(message.content, where) if isinstance(part, Text)])
-            result = ToolResult(tool_call_id=message.tool_call_id, content=text)
+            result = result_of(message.tool_call_id, _parts(message.content, where))
             return Message(role="tool", parts=(result,))
+
+
+def result_of(tool_call_id: str, parts: tuple[Part, ...]) -> ToolResult:
+    """What came back of a call: its text, and the pictures and files beside it."""
+    text = "".join([part.text for part in parts if isinstance(part, Text)])
+    attached = tuple(part for part in parts if isinstance(part, Image | File))
+    return ToolResult(tool_call_id=tool_call_id, content=text, attachments=attached)
 
 
 def called(tool_call_id: str, name: str, arguments: str) -> ToolCall:

@@ -16,6 +16,7 @@ from agent_api.openai.direct import with_instructions
 from agent_api.openai.held import asked_directly
 from agent_api.openai.run_talk import talk_of
 from agent_api.openai.talk import Talk, begun, heard
+from agent_api.openai.unseen import as_read, declined, refusal_of
 from agent_api.pieces import Pieces
 from agent_core.chat import JsonSchema
 
@@ -51,16 +52,21 @@ async def _asked(caller: Caller, data: ChatRequest) -> tuple[Talk, str]:
     """Who answers, and the run if it is one."""
     is_agent = caller.is_agent(data.model)
     caller.check_spending()
+    messages = messages_of(data)
+    refusal = refusal_of(messages, caller.model.profile)
+    if refusal is not None:
+        return declined(refusal), ""
+    messages = as_read(messages, caller.model.profile)
     if is_agent and not data.tools:
         constraint = constraint_of(data)
         schema = constraint.schema if isinstance(constraint, JsonSchema) else None
-        asked = agent_runs.question(messages_of(data), answer_schema=schema)
+        asked = agent_runs.question(messages, answer_schema=schema)
         if asked is not None:
             if not asked.input.parts or (len(asked.input.parts) == 1 and not asked.input.text.strip()):
                 raise InvalidRequestError("the last message says nothing", param="messages")
             run_id = await agent_runs.start(caller, asked)
             return talk_of(caller.supervisor, run_id), run_id
-    request = model_request(data)
+    request = model_request(data, messages)
     if is_agent:  # the client runs its own tools, and skills would take turns between
         request = with_instructions(request, caller.supervisor.agent.settings.instructions)
     return asked_directly(caller, request), ""

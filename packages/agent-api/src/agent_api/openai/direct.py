@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from agent_api.errors import TooManyRunsError
 from agent_api.openai.caller import Caller
 from agent_api.openai.talk import Ended, Talk, Turn
-from agent_core.chat import CallContext, Completion, ModelRequest, ToolCallDelta
+from agent_core.chat import CallContext, Completion, ModelRequest, ToolCallDelta, ToolMode
 from agent_core.errors import ModelUnavailableError
 from agent_core.messages import Message, Text, Usage
+from agent_core.tool_modes.routed import REPEAT_PENALTY
 from agent_core.tools import ToolCall
 
 
@@ -23,11 +24,15 @@ async def direct(caller: Caller, request: ModelRequest) -> Talk:
     capacity, key = caller.supervisor.capacity, caller.principal.key
     if capacity.is_used_up:
         raise TooManyRunsError(capacity.limit)
-    context = CallContext(tenant=key.tenant, key_id=key.key_id)
+    asked = replace(request, context=CallContext(tenant=key.tenant, key_id=key.key_id))
+    if request.constraint is None and caller.model.profile.tool_mode is ToolMode.ROUTED:
+        asked = replace(
+            asked, repeat_penalty=REPEAT_PENALTY
+        )  # the smallest repeat themselves up to their limit
     capacity.take()
     deltas, usage = 0, None
     try:
-        async with aclosing(caller.model.stream(replace(request, context=context))) as stream:
+        async with aclosing(caller.model.stream(asked)) as stream:
             async for item in stream:
                 if isinstance(item, Completion):
                     usage = item.usage

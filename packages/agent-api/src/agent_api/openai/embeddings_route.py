@@ -1,10 +1,8 @@
 """`POST /v1/embeddings`: the embedded table of word vectors, by the `Embedder` port."""
 
 import base64
-from functools import cache
 from typing import Annotated, Literal, TypeAlias
 
-import anyio.to_thread
 import msgspec
 from litestar import post
 from litestar.di import NamedDependency
@@ -13,9 +11,9 @@ from litestar.status_codes import HTTP_200_OK
 
 from agent_api.access.scopes import Scope
 from agent_api.errors import InvalidRequestError, ModelNotFoundError
+from agent_api.openai import word_vectors
 from agent_api.openai.caller import EMBEDDER, Caller
 from agent_core.messages import Message, Text, Usage
-from agent_core.ports import Embedder
 
 MAX_TEXTS = 2_048
 SomeText: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
@@ -67,7 +65,7 @@ async def embeddings(data: JSONBody[EmbeddingsRequest], caller: NamedDependency[
     if data.model != EMBEDDER:
         raise ModelNotFoundError(data.model, (EMBEDDER,))
     caller.check_spending()
-    embedder = await anyio.to_thread.run_sync(_embedder)
+    embedder = await word_vectors.embedder()
     if data.dimensions not in {None, embedder.dimensions}:
         raise InvalidRequestError(
             f"the vectors of {EMBEDDER!r} have {embedder.dimensions} dimensions, always", param="dimensions"
@@ -87,14 +85,6 @@ async def embeddings(data: JSONBody[EmbeddingsRequest], caller: NamedDependency[
         model=EMBEDDER,
         usage=EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens),
     )
-
-
-@cache
-def _embedder() -> Embedder:
-    """Loaded when it is first asked for; its table is mapped, so it is the same memory for every tenant."""
-    from agent_memory.embedders.static import StaticEmbedder  # noqa: PLC0415  # brings numpy
-
-    return StaticEmbedder()
 
 
 def _tokens(texts: list[str]) -> int:

@@ -6,13 +6,12 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from agent_api.errors import InvalidRequestError
-from agent_api.openai.chat_request import called
+from agent_api.openai.chat_request import called, result_of
 from agent_api.openai.pieces import file_of, image_of
 from agent_api.openai.responses_request import Item
 from agent_api.openai.sealing import Opener
 from agent_core.messages import Message, Part, Role, Text
 from agent_core.system import SystemIds
-from agent_core.tools import ToolResult
 from agent_memory.compaction import summary
 
 Id: TypeAlias = str | None
@@ -225,8 +224,7 @@ def _message(item: Known, seal: Opener, where: str) -> Message | None:
         case CallItem():
             return Message(role="assistant", parts=(called(item.call_id, item.name, item.arguments),))
         case CallOutputItem():
-            text = "".join([part.text for part in _parts(item.output, where) if isinstance(part, Text)])
-            return Message(role="tool", parts=(ToolResult(tool_call_id=item.call_id, content=text),))
+            return Message(role="tool", parts=(result_of(item.call_id, _parts(item.output, where)),))
         case ReasoningItem() | ItemReference():
             return None
 

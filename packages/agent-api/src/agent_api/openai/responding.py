@@ -17,6 +17,7 @@ from agent_api.openai.response_store import ResponseStore, Stored, whole_items
 from agent_api.openai.responses_request import Item, ResponseRequest, constraint_of, model_request
 from agent_api.openai.run_talk import talk_of
 from agent_api.openai.talk import Talk, Waiting
+from agent_api.openai.unseen import as_read, declined, refusal_of
 from agent_core import events as ev
 from agent_core.chat import JsonSchema
 from agent_core.errors import AgentError
@@ -58,9 +59,14 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     messages = items.messages_of(said, request.instructions, seal=caller.seal)
     if not any(message.role != "system" for message in messages):
         raise InvalidRequestError("there is nothing to answer", param="input")
-    response_id = caller.new_id("resp")
-    stored = Stored(response=resource.begun(request, response_id), input=given, is_settled=False)
+    stored = Stored(response=resource.begun(request, caller.new_id("resp")), input=given, is_settled=False)
     is_kept = request.store is not False
+    refusal = refusal_of(messages, caller.model.profile)
+    if refusal is not None and request.background:
+        raise InvalidRequestError(refusal.text, param="input")
+    if refusal is not None:
+        return Exchange(stored=stored, talk=declined(refusal), is_kept=is_kept, before=earlier)
+    messages = as_read(messages, caller.model.profile)
 
     async def keep_begun(run_id: str) -> None:
         begun = msgspec.structs.replace(stored, run_id=run_id)

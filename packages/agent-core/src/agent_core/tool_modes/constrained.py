@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from agent_core.chat import Completion, JsonSchema, ModelRequest, SchemaLimits
+from agent_core.chat import Completion, JsonSchema, ModelRequest
 from agent_core.json_types import JsonObject
 from agent_core.messages import Message, assistant
 from agent_core.tool_modes.call_schema import bounded, closed, size_bytes, written
@@ -19,6 +19,7 @@ from agent_core.tools import ToolCall, ToolOffer
 
 MAX_ANSWER_CHARS = 2_000
 MAX_SHOTS = 6
+GREETING = 'Hello! -> {"answer": "Hello! How can I help?"}'
 
 
 def constrained(view: TurnView) -> Turn:
@@ -28,11 +29,10 @@ def constrained(view: TurnView) -> Turn:
         request = ModelRequest(messages=readable(view.conversation()), constraint=shape)
         completion = yield Ask(request=request)
         return _outcome(completion, completion.message)
-    limits = view.profile.schema_limits
-    offers = _fitting(view.offers, view.answer_schema, limits)
+    offers = _fitting(view)
     request = ModelRequest(
-        messages=readable(view.conversation(_preface(offers, limits))),
-        constraint=JsonSchema(schema=_union(offers, view.answer_schema, limits), name="tool_or_answer"),
+        messages=readable(view.conversation(_preface(offers, view))),
+        constraint=JsonSchema(schema=_union(offers, view), name="tool_or_answer"),
     )
     completion = yield Ask(request=request, visible=False)
     return _outcome(completion, _parsed(completion.message.text, view))
@@ -47,43 +47,54 @@ def _outcome(completion: Completion, message: Message) -> TurnOutcome:
     )
 
 
-def _fitting(
-    offers: Sequence[ToolOffer], answer_schema: JsonObject | None, limits: SchemaLimits
-) -> Sequence[ToolOffer]:
+def _fitting(view: TurnView) -> Sequence[ToolOffer]:
     """The best offers that the engine takes together; the best one stays, whatever its size."""
-    fitting = offers[: limits.tools]
-    while len(fitting) > 1 and size_bytes(_union(fitting, answer_schema, limits)) > limits.size_bytes:
+    limits = view.profile.schema_limits
+    fitting = view.offers[: limits.tools]
+    while len(fitting) > 1 and size_bytes(_union(fitting, view)) > limits.size_bytes:
         fitting = fitting[:-1]
     return fitting
 
 
-def _union(offers: Sequence[ToolOffer], answer_schema: JsonObject | None, limits: SchemaLimits) -> JsonObject:
-    calls: list[JsonObject] = [
+def _union(offers: Sequence[ToolOffer], view: TurnView) -> JsonObject:
+    limits = view.profile.schema_limits
+    shapes: list[JsonObject] = [
         closed({"tool": {"const": offer.spec.name}, "arguments": bounded(offer.spec.parameters, limits)})
         for offer in offers
     ]
-    text: JsonObject = {"type": "string", "minLength": 1, "maxLength": MAX_ANSWER_CHARS}
-    answer = closed({"answer": text if answer_schema is None else answer_schema})
-    union: JsonObject = {"anyOf": [*calls, answer]}
+    if not view.must_call:
+        text: JsonObject = {"type": "string", "minLength": 1, "maxLength": MAX_ANSWER_CHARS}
+        shapes.append(closed({"answer": text if view.answer_schema is None else view.answer_schema}))
+    union: JsonObject = {"anyOf": shapes}
     return union if limits.union_root else closed({"reply": union})
 
 
-def _preface(offers: Sequence[ToolOffer], limits: SchemaLimits) -> str:
+def _preface(offers: Sequence[ToolOffer], view: TurnView) -> str:
     tools = "\n".join(
         f"- {offer.spec.name}: {offer.spec.description} Arguments: {written(offer.spec.parameters)}"
         for offer in offers
     )
-    around = "" if limits.union_root else ' Put that object into {"reply": ...}.'
-    return (
-        'Reply with one JSON object. To use a tool: {"tool": name, "arguments": {...}}. '
-        f'To answer the person: {{"answer": text}}.{around} Use a tool only where it helps; '
-        f"once its result is there, answer with it.\n\nTools:\n{tools}\n\nExamples:\n"
-        + "\n".join(_shots(offers))
-    )
+    around = "" if view.profile.schema_limits.union_root else ' Put that object into {"reply": ...}.'
+    return f"{_choice(view)}{around}{_advice(view)}\n\nTools:\n{tools}" + _examples(offers, view)
+
+
+def _choice(view: TurnView) -> str:
+    call = 'Reply with one JSON object. To use a tool: {"tool": name, "arguments": {...}}.'
+    return call if view.must_call else f'{call} To answer the person: {{"answer": text}}.'
+
+
+def _advice(view: TurnView) -> str:
+    if view.must_call:
+        return " Use a tool now."
+    return " Use a tool only where it helps; once its result is there, answer with it."
+
+
+def _examples(offers: Sequence[ToolOffer], view: TurnView) -> str:
+    shots = [*_shots(offers)] if view.must_call else [GREETING, *_shots(offers)]
+    return "\n\nExamples:\n" + "\n".join(shots) if shots else ""
 
 
 def _shots(offers: Sequence[ToolOffer]) -> Iterator[str]:
-    yield 'Hello! -> {"answer": "Hello! How can I help?"}'
     shown = [(offer, shot) for offer in offers for shot in (offer.shots or offer.spec.examples)[:1]]
     for offer, shot in shown[:MAX_SHOTS]:
         call = {"tool": offer.spec.name, "arguments": shot.arguments}

@@ -25,6 +25,8 @@ MAX_ANSWER_TOKENS = 120
 MAX_VALUE_TOKENS = 48
 MAX_JSON_TOKENS = 256
 MAX_SHOTS = 8
+REPEAT_PENALTY = 1.1
+"""Of a free answer. Asked alone, a 135M model wrote to its limit for 5 of 11 simple prompts, for 1 of them with this."""
 JSON_REQUEST = 'Go on with the last line. Reply with the value alone, as the JSON object {"value": ...}.'
 
 SMALL_TALK = (
@@ -63,7 +65,7 @@ def _answered(view: TurnView) -> Turn:
         messages=(*instructions, *examples, *readable(view.messages)),
         max_output_tokens=MAX_ANSWER_TOKENS,
         temperature=0.0,
-        repeat_penalty=1.1,
+        repeat_penalty=REPEAT_PENALTY,
     )
     completion = yield Ask(request=request)
     return TurnOutcome(

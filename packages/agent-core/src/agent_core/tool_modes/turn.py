@@ -25,6 +25,8 @@ class TurnView(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     turn: int
     instructions: str = ""
     answer_schema: JsonObject | None = None
+    must_call: bool = False
+    """An answer is no choice this time: one of the offers is called. Only the constrained mode looks at this."""
 
     def conversation(self, *preface: str) -> Sequence[Message]:
         """The messages behind one system message of the instructions and `preface`."""
