@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 
 import anyio
@@ -131,3 +132,31 @@ async def test_a_skill_that_awaits_a_cancelled_task_has_failed():
 
     with pytest.raises(SkillFailedError, match="waited for something that was cancelled"):
         await InProcess().call(wait, {})
+
+
+def test_a_sync_skill_has_the_context_variables_of_its_call_and_may_run_a_loop_of_its_own():
+    said = contextvars.ContextVar("said", default="nothing")
+
+    @skill
+    def say() -> str:
+        """Say it."""
+
+        async def inside() -> str:
+            await anyio.lowlevel.checkpoint()
+            return said.get()
+
+        return anyio.run(inside)
+
+    said.set("something")
+    assert anyio.run(InProcess().call, say, {}) == "something"
+
+
+def test_one_level_serves_one_loop_after_the_other():
+    @skill
+    def echo(text: str) -> str:
+        """Say it again."""
+        return text
+
+    level = InProcess()
+    for text in ("one", "two"):
+        assert asyncio.run(level.call(echo, {"text": text})) == text

@@ -6,6 +6,7 @@ and what it returns is dropped; how many may pile up is bounded.
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import threading
 from collections import Counter
@@ -13,11 +14,18 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar, cast
 
 import anyio
-import anyio.to_thread
 
 from agent_skills.errors import SkillBusyError, SkillFailedError, SkillTimeoutError
+from agent_skills.isolation.threads import ThreadPool
 from agent_skills.progress import Progress
 from agent_skills.skill import AnySkill, Kind
+
+try:
+    from sniffio import current_async_library_cvar
+except ImportError:  # then anyio does not ask it either
+    _loop_library: contextvars.ContextVar[str | None] | None = None
+else:
+    _loop_library = current_async_library_cvar
 
 T = TypeVar("T")
 OnStep = Callable[[Progress], None]
@@ -32,7 +40,7 @@ class InProcess:
     """Calls skills in this process."""
 
     def __init__(self) -> None:
-        self._limiter = anyio.CapacityLimiter(MAX_THREADS)
+        self._threads: ThreadPool | None = None
         self._lock = threading.Lock()
         self._running: Counter[str] = Counter()
 
@@ -72,8 +80,12 @@ class InProcess:
         """
         if self._running[name] >= MAX_THREADS_PER_SKILL:
             raise SkillBusyError(name, self._running[name])
-        work = functools.partial(self._counted, name, function)
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+        if self._threads is None or not self._threads.is_of_this_loop():
+            self._threads = ThreadPool("skill", MAX_THREADS)
+        context = contextvars.copy_context()
+        if _loop_library is not None:  # else a function could start no loop of its own by anyio
+            context.run(_loop_library.set, None)
+        return await self._threads.run(lambda: context.run(self._counted, name, function))
 
     def _counted(self, name: str, function: Callable[[], T]) -> T:
         with self._lock:

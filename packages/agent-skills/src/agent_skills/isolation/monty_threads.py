@@ -9,12 +9,14 @@ import asyncio
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent_skills.errors import WorkerDiedError
+from agent_skills.isolation.threads import ThreadPool
 
 if TYPE_CHECKING:
     from pydantic_monty import Monty, MontySession, ResourceLimits
@@ -29,10 +31,10 @@ class SnippetThreads:
         """`pool` has been entered, and has room for `size` sessions; it is left by `aclose`."""
         self._pool = pool
         self._limits = limits
-        self._size = size
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._threads = ThreadPool("monty", size)
+        self._ready: deque[MontySession] = deque()
+        """Sessions in which nothing ran yet: with those that are in use, no more than there are threads."""
         self._under_way: set[_Job] = set()
-        self._threads: list[threading.Thread] = []
 
     async def run(self, feed: "Feed") -> object:
         """What `feed` returns of a session of its own; if this is cancelled, the session's process ends.
@@ -43,65 +45,46 @@ class SnippetThreads:
         """
         job = _Job(feed)
         self._under_way.add(job)
-        if len(self._under_way) > len(self._threads) < self._size:
-            # A daemon: an interpreter that nobody closes does not keep the program from ending.
-            self._threads.append(threading.Thread(target=self._serve, name="monty", daemon=True))
-            self._threads[-1].start()
-        self._jobs.put(job)
         try:
-            return await job.answer
+            return await self._threads.run(partial(self._serve, job), partial(self._clean, job))
         except asyncio.CancelledError:
             job.end_process()
             raise
         finally:
             self._under_way.discard(job)
 
-    def _serve(self) -> None:
-        job: _Job | None
-        while True:
-            session = self._ahead()
-            job = self._jobs.get()
-            if job is None:
-                break
-            session = self._answer(job, session)
-            _leave(session)
-        _leave(session)
-
-    def _ahead(self) -> "MontySession | None":
-        """A session before it is needed; None where there is none: who needs it tries again, and is told why."""
+    def _serve(self, job: "_Job") -> object:
         try:
-            return self._enter()
-        except Exception:  # noqa: BLE001 - nobody waits for it
-            return None
+            session = self._ready.pop()
+        except IndexError:
+            session = self._enter()
+        else:
+            if not _is_alive(session):
+                _leave(session)
+                session = self._enter()
+        return job.serve(session)
+
+    def _clean(self, job: "_Job") -> None:
+        """Throw the session of a job away, and make one before it is needed."""
+        if job.session is not None:
+            _leave(job.session)
+            with suppress(Exception):  # nobody waits for it: who needs one tries again, and is told why
+                self._ready.append(self._enter())
 
     def _enter(self) -> "MontySession":
         return self._pool.checkout(limits=self._limits).__enter__()
-
-    def _answer(self, job: "_Job", session: "MontySession | None") -> "MontySession | None":
-        """Answer a job in the session, or in another if that one has died; returns the one that is to be left."""
-        try:
-            if session is None or not _is_alive(session):
-                _leave(session)
-                session = None
-                session = self._enter()
-            value = job.serve(session)
-        except BaseException as error:  # noqa: BLE001 - it belongs to who waits
-            job.fail(error)
-        else:
-            job.settle(value)
-        return session
 
     async def aclose(self) -> None:
         """End what runs, the threads and the processes."""
         for job in self._under_way:
             job.end_process()
-        for _ in self._threads:
-            self._jobs.put(None)
-        await asyncio.to_thread(self._end)
+        await asyncio.to_thread(self._end, self._threads.close())
 
-    def _end(self) -> None:
-        for thread in self._threads:
+    def _end(self, threads: tuple[threading.Thread, ...]) -> None:
+        for thread in threads:
             thread.join()
+        for session in self._ready:
+            _leave(session)
         self._pool.__exit__(None, None, None)
 
 
@@ -113,10 +96,9 @@ def _is_alive(session: "MontySession") -> bool:
         return False
 
 
-def _leave(session: "MontySession | None") -> None:
-    if session is not None:
-        with suppress(Exception):  # its process may have died: the thread has further snippets to serve
-            session.__exit__(None, None, None)
+def _leave(session: "MontySession") -> None:
+    with suppress(Exception):  # its process may have died: the thread has further snippets to serve
+        session.__exit__(None, None, None)
 
 
 class _Job:
@@ -124,11 +106,11 @@ class _Job:
 
     def __init__(self, feed: "Feed") -> None:
         self._feed = feed
-        self._loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[object] = self._loop.create_future()
         self._lock = threading.Lock()
         self._process: int | None = None
         self._is_unwanted = False
+        self.session: MontySession | None = None
+        """Where it ran."""
 
     def serve(self, session: "MontySession") -> object:
         """Run it, in the thread that calls this.
@@ -137,6 +119,7 @@ class _Job:
             MontyError: as `SnippetThreads.run`.
             WorkerDiedError: it was ended before.
         """
+        self.session = session
         with self._lock:
             if self._is_unwanted:
                 raise WorkerDiedError("Monty", "it is not needed any more")
@@ -146,22 +129,6 @@ class _Job:
         finally:
             with self._lock:
                 self._process = None
-
-    def settle(self, value: object) -> None:
-        """Give who waits the value, from any thread."""
-        self._tell(self.answer.set_result, value)
-
-    def fail(self, error: BaseException) -> None:
-        """Give who waits an error, from any thread."""
-        self._tell(self.answer.set_exception, error)
-
-    def _tell(self, tell: Callable[..., None], what: object) -> None:
-        def now() -> None:
-            if not self.answer.done():  # cancelled meanwhile
-                tell(what)
-
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            self._loop.call_soon_threadsafe(now)
 
     def end_process(self) -> None:
         """Stop it, wherever it is; from any thread."""
