@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 UNIT = Path(__file__).parents[1] / "systemd" / "agentd.service"
+SOCKET = UNIT.with_suffix(".socket")
 EXPOSURE = 1.5
 """What `systemd-analyze security` may say at the most; 10 is no protection at all."""
 
@@ -24,6 +25,18 @@ def analyze(*arguments):
 def test_the_unit_is_accepted():
     done = analyze("verify", "--man=no")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_socket_is_accepted_and_loopback_alone():
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(SOCKET), str(UNIT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    listens = [line for line in SOCKET.read_text().splitlines() if line.startswith("Listen")]
+    assert listens == ["ListenStream=127.0.0.1:8420"]
 
 
 def test_the_unit_exposes_little():

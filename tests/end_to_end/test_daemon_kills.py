@@ -228,6 +228,28 @@ async def test_terminated_with_many_streams_it_is_gone_in_five_seconds(agentd, c
         assert late.names[-1] == "text.delta", "the next start goes on with its runs"
 
 
+@pytest.mark.parametrize("after_s", [0.6, 1.2, 1.8])
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
+async def test_told_to_stop_while_it_starts_it_does_without_a_word_too_much(
+    agentd, start, scripted_model, after_s, asked
+):
+    daemon = agentd(AGENT_MAX_RUNS="30")
+    async with daemon.client() as client:
+        ids = [await begin(client, f"early={n} words=5 ms=200") for n in range(20)]
+    daemon.process.kill()
+    daemon.process.wait()
+    early = start("serve", "--port", "0", "--model", "openai:scripted", "--base-url", f"{scripted_model}/v1")
+    await asyncio.sleep(after_s)  # as it may be: it loads, opens its files, resumes its runs, or listens
+    for _ in range(2):
+        early.send_signal(asked)
+    _, told = await asyncio.to_thread(early.communicate, timeout=60)
+    assert early.returncode in {0, 128 + asked, -asked}
+    assert "Traceback" not in told, told
+    async with agentd().client() as client:
+        for run_id in ids:
+            assert len((await rest(client, run_id))["answer"].split()) == 5
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of four megabytes."""

@@ -5,23 +5,21 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
 import anyio
 import uvicorn
-from anyio.abc import TaskGroup
 
 from agent_api.access.asgi import Application
 from agent_api.app import create_app
 from agent_api.composition import load_model, open_machine
 from agent_api.daemon import Daemon, open_daemon
-from agent_api.errors import OpenBindError, SettingsError
+from agent_api.listening import listening
 from agent_api.replying import ReplyProtocol
 from agent_api.settings import Origin, Settings
-from agent_api.settings_checks import check, is_loopback
+from agent_api.settings_checks import check
 from agent_api.systemd import notify
 from agent_core.errors import ModelError
 
@@ -67,18 +65,49 @@ async def serve(
     share_free_memory()
     async with open_machine(settings) as machine:
         await check(settings, machine.levels, origins)
-        with _listening(settings) as (listener, address):
-            async with anyio.create_task_group() as tasks:
-                trouble = ""
-                try:
-                    await load_model(machine)
-                except ModelError as error:
-                    trouble = str(error)
-                    logger.warning("the model is not ready: %s", error)
-                async with open_daemon(machine) as daemon:
-                    daemon.tenants.model_trouble = trouble
-                    await _serve(daemon, listener, lambda: on_listening(address, daemon.first_key), tasks)
-                tasks.cancel_scope.cancel()
+        with listening(settings) as (listener, address):
+            trouble = ""
+            try:
+                await load_model(machine)
+            except ModelError as error:
+                trouble = str(error)
+                logger.warning("the model is not ready: %s", error)
+            async with _until_told_to_stop() as stop, open_daemon(machine) as daemon:
+                daemon.tenants.model_trouble = trouble
+                await _serve(daemon, listener, lambda: on_listening(address, daemon.first_key), stop)
+
+
+class _Stop:
+    """What a signal comes to: what begins is broken off, what serves ends its streams and is drained."""
+
+    def __init__(self, starting: anyio.CancelScope) -> None:
+        self._stop: Callable[[], None] = starting.cancel
+
+    def serving(self, daemon: Daemon, server: uvicorn.Server) -> None:
+        """From now on there is something to drain."""
+
+        def drain() -> None:
+            daemon.tenants.shut_down()
+            server.should_exit = True
+
+        self._stop = drain
+
+    async def on_signal(self, signals: AsyncIterator[signal.Signals]) -> None:
+        """Stop at the first signal; later ones change nothing."""
+        async for _ in signals:
+            notify("STOPPING=1")
+            self._stop()
+
+
+@asynccontextmanager
+async def _until_told_to_stop() -> AsyncGenerator[_Stop]:
+    """Signals are ours as long as the block lasts; one that comes before anything serves ends it."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as tasks:
+            stop = _Stop(tasks.cancel_scope)
+            tasks.start_soon(stop.on_signal, signals)
+            yield stop
+            tasks.cancel_scope.cancel()
 
 
 def share_free_memory(arenas: int = 2) -> None:
@@ -111,7 +140,7 @@ def server_config(app: Application) -> uvicorn.Config:
 
 
 async def _serve(
-    daemon: Daemon, listener: socket.socket, on_started: Callable[[], None], tasks: TaskGroup
+    daemon: Daemon, listener: socket.socket, on_started: Callable[[], None], stop: _Stop
 ) -> None:
     config = server_config(create_app(daemon))
 
@@ -121,50 +150,5 @@ async def _serve(
 
     server = _Server(config, started)
     spare_the_collector()
-
-    async def stop_on_signal() -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for _ in signals:
-                notify("STOPPING=1")
-                daemon.tenants.shut_down()
-                server.should_exit = True
-
-    tasks.start_soon(stop_on_signal)
+    stop.serving(daemon, server)
     await server.serve(sockets=[listener])
-
-
-@contextmanager
-def _listening(settings: Settings) -> Generator[tuple[socket.socket, str]]:
-    """A bound socket and its address in words."""
-    if settings.uds:
-        with _unix_socket(Path(settings.uds)) as listener:
-            yield listener, f"unix:{settings.uds}"
-        return
-    if not is_loopback(settings.host):
-        raise OpenBindError(settings.host)
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listener = socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port"
-        ) from error
-    with listener:
-        host = f"[{settings.host}]" if family is socket.AF_INET6 else settings.host
-        yield listener, f"http://{host}:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def _unix_socket(path: Path) -> Generator[socket.socket]:
-    """A unix socket that its owner and group alone may use."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        try:
-            if path.is_socket():
-                path.unlink()
-            listener.bind(str(path))
-            path.chmod(0o660)
-        except OSError as error:
-            raise SettingsError(f"cannot listen on the unix socket {path}: {error.strerror}") from error
-        listener.listen()
-        yield listener
-        path.unlink(missing_ok=True)
