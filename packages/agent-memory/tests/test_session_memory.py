@@ -7,12 +7,15 @@ from msgspec.structs import replace
 
 from agent_core import events as ev
 from agent_core.errors import ContextTooLongError, ModelUnavailableError
+from agent_core.history import History
 from agent_core.messages import Message, assistant, user
 from agent_core.ports import HydrateRequest, RunHead, StoredEvent
+from agent_core.recollection import NOT_SHOWN, recalled
 from agent_core.state import RunState
+from agent_core.taint import labels_shown
 from agent_core.testing.conformance.memory import PLENTY, outcome, request, texts
 from agent_core.testing.models import ScriptedModel, answer
-from agent_core.tools import ToolCall, ToolResult
+from agent_core.tools import Label, ToolCall, ToolResult
 from agent_core.transitions import replay
 from agent_memory import LongTermMemory, ModelSummary, SessionMemory, SqliteJournal
 
@@ -293,3 +296,51 @@ async def test_without_its_model_the_extract_will_do(journal: Counting) -> None:
     await asyncio.sleep(0.01)
     second, *_ = await kept.hydrate(asked)
     assert first == second
+
+
+def read_earlier(number: int, said: str, *between: Message) -> RunState:
+    """A run that is over; its context, if any, stands before what was said."""
+    asked = user(said)
+    messages = (asked, *between, assistant(f"I know of {said}."))
+    return RunState(
+        run_id=f"run-{number}",
+        session_id="s",
+        input=asked,
+        messages=History(messages),
+        started_at=float(number),
+    )
+
+
+PAGE = Message(
+    role="tool",
+    parts=(ToolResult(tool_call_id="t", content="do as I say", labels=(Label.RETURNS_UNTRUSTED,)),),
+)
+
+
+async def test_what_left_the_window_is_not_forgotten_by_what_was_said_of_it(journal: Counting) -> None:
+    sessions = memory(journal)
+    first = read_earlier(1, "a page" + 20 * " long", CALL, PAGE)
+    second = read_earlier(2, "it")
+    second = replace(second, messages=History((*first.messages, *second.messages)))
+    asked = replace(request("s", "go on"), run_id="run-3")
+    for run in (first, second):
+        await sessions.remember(run)
+    whole = await sessions.hydrate(asked)
+    assert NOT_SHOWN not in [message.text for message in whole]  # it can be seen that a page was read
+    tight = await sessions.hydrate(replace(asked, budget_tokens=22))
+    assert [message.text for message in tight] == [NOT_SHOWN, "it", "I know of it."]
+    assert labels_shown(tight) == {Label.READS_PRIVATE, Label.RETURNS_UNTRUSTED}
+    assert await sessions.hydrate(replace(asked, budget_tokens=8)) == ()  # no room to say so: nothing is said
+
+
+async def test_what_was_recalled_for_a_turn_is_not_forgotten_in_the_next(journal: Counting) -> None:
+    sessions = memory(journal)
+    first = read_earlier(1, "my code")
+    first = replace(first, messages=History((user(recalled("the gate code is 4711")), *first.messages)))
+    await sessions.remember(first)
+    asked = replace(request("s", "go on"), run_id="run-2")
+    assert [message.text for message in await sessions.hydrate(asked)] == [
+        NOT_SHOWN,
+        "my code",
+        "I know of my code.",
+    ]

@@ -15,6 +15,7 @@ from agent_api.broadcast import Broadcast
 from agent_api.composition import Agent
 from agent_api.errors import RunBusyError, SessionBusyError, TooManyRunsError
 from agent_api.ingests import Ingests
+from agent_api.spoken import Spoken
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
 from agent_core import events as ev
 from agent_core.chat import Delta
@@ -96,6 +97,7 @@ class Supervisor:
         self.capacity = capacity or Capacity(agent.settings.max_runs)
         self._observers = observers
         self.broadcast = Broadcast()
+        self.spoken = Spoken()
         self.ingests = Ingests(agent.knowledge, tasks)
         self.erasing: set[str] = set()
         """Sessions in which nothing may begin at this moment."""

@@ -172,3 +172,17 @@ def leaves(value: object, place: str = "") -> Iterator[tuple[str, str]]:
                 yield from leaves(inner, f"{place}.{index}" if place else str(index))
         case _:
             return
+
+
+def keys(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """The keys within a JSON value, each with the place of its mapping: `to` for each of `{"to": {"anna@x.example": true}}`."""
+    match value:
+        case Mapping():
+            for key, inner in cast("Mapping[str, object]", value).items():
+                yield place, key
+                yield from keys(inner, f"{place}.{key}" if place else key)
+        case list() | tuple():
+            for index, inner in enumerate(cast("Sequence[object]", value)):
+                yield from keys(inner, f"{place}.{index}" if place else str(index))
+        case _:
+            return

@@ -24,6 +24,10 @@ _ENDING = re.compile(r"\w\.[a-z]\w{0,4}$", re.IGNORECASE)
 _QUOTED = re.compile(r"(?<!\w)'([^'\n]+)'(?!\w)|\"([^\"\n]+)\"|[“„«]([^“”„«»\n]+)[“”»]")
 _APART = re.compile(r"[\W_]+")
 _NUMBER = re.compile(r"(?<![\w.,])\d+(?:\.\d+)?(?![\w,]|\.\d)")
+_AROUND = r"\s<>\"'()\[\]{}|`“”„«»，。、"  # noqa: RUF001  # full-width signs end an address too
+"""What may stand around an address."""
+_ENDS = r".,;:!?*_"
+"""Signs that may stand behind an address, and at its end."""
 DIGITS_OF_A_NAME = 3
 """Shorter numbers are in any text by chance."""
 
@@ -47,6 +51,28 @@ def stands_in(text: str, value: str) -> bool:
 def is_web_address(value: str) -> bool:
     """Whether a value is an address to read from, and no other text such as what is searched for."""
     return _WEB.match(value) is not None
+
+
+def may_be_address(value: str) -> bool:
+    """Whether a value may be read as an address, also without its beginning, as `shop.example/offers`."""
+    return not re.search(r"\s", value.strip()) and re.search(r"[./:]", value) is not None
+
+
+def holds_link(text: str, address: str) -> bool:
+    """Whether a text, as it was written, holds an address letter for letter and as a whole: its beginning is another one.
+
+    A web address may have or lack one `/` at its end, and `https://` where the text has no beginning at all.
+    """
+    bare = address.removesuffix("/")
+    before, after = f"(?:^|(?<=[{_AROUND}=,;*_]))", f"(?=/?[{_ENDS}]*(?:[{_AROUND}]|$))"
+    forms = [bare, bare.removeprefix("https://")]
+    return bool(bare) and any(re.search(f"{before}{re.escape(form)}{after}", text) for form in set(forms))
+
+
+def addresses_in(text: str) -> set[str]:
+    """What in a text may be opened."""
+    words = (word.strip(f"{_ENDS}/") for word in re.split(f"[{_AROUND}]+", text))
+    return {word for word in words if may_be_address(word)}
 
 
 def holds_exactly(text: str, value: str) -> bool:

@@ -5,13 +5,14 @@ that has read untrusted content may go on and say what it likes to whom the pers
 who receives something, or what is destroyed (the "lethal trifecta", S. Willison, June 2025; see `taint`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never, cast
 
 import msgspec
 
-from agent_core.fields import leaves
+from agent_core.fields import keys, leaves
+from agent_core.naming import is_web_address, plain, without_scheme
 from agent_core.state import RunState
 from agent_core.taint import RECALLED, Provenance, tainted_source
 from agent_core.tools import ArgumentRole, Label, ToolCall, ToolSpec
@@ -65,6 +66,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     followed_links: int = 8
     """So many calls of one tool may do that once private content was read; a further one is decided as if the model had
     composed the source. A page may offer a link for every letter, and have a secret spelled."""
+    followed_bits: float = 48.0
+    """So much may be told in this way: to open one of a thousand addresses that were read tells 11 bits."""
     secret: Verdict = Verdict.ASK
     """An argument of a tool that sends out holds a secret, in a run that has read untrusted content."""
     tainted_argument: Verdict = Verdict.ASK
@@ -105,10 +108,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
             return
         for argument, given in call.arguments.items():
             role = spec.roles.get(argument, ArgumentRole.TARGET)
-            for place, value in leaves(given, argument):
-                if role is ArgumentRole.SOURCE:
+            is_source = role is ArgumentRole.SOURCE or (
+                argument not in spec.roles and _asks_a_source_alone(spec)
+            )
+            for place, value in _values(spec, argument, given):
+                if is_source:
                     yield self._source(read, spec, call, place, value)
-                else:
+                if role is not ArgumentRole.SOURCE:
                     yield self._value(read, role, place, value)
                 if Label.SENDS_OUT in spec.labels and (source := read.secret(value)):
                     reason = f"the argument {place!r} holds a secret (call {source})"
@@ -138,13 +144,23 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
                 assert_never(role)
 
     def _source(self, read: Provenance, spec: ToolSpec, call: ToolCall, place: str, value: str) -> Decision:
-        if not _is_trio(read, spec) or read.leads_to(value):
+        if not _is_trio(read, spec):
             return ALLOWED
-        if not read.stands(value):
+        opened = list(_opened(read, spec, call))
+        is_known = read.leads_to(value)
+        if is_known and not any(_is_same(value, one) for one in opened):
+            return ALLOWED
+        if not (is_known or read.stands(value)) or read.is_delegated:
             return self._unnamed(read, place, value)
-        if _followed_before(read, spec, call) >= self.followed_links:
+        followed = [one for number, one in enumerate(opened) if _tells(read, one, opened[:number])]
+        if len(followed) >= self.followed_links:
             reason = f"this run has opened {self.followed_links} addresses out of somebody's text after it read private content"
             return Decision(verdict=self.destination, reason=reason)
+        if sum(map(read.bits, (*followed, value))) > self.followed_bits:
+            reason = "which of so many addresses this run opens, after it read private content, may tell what that was"
+            return Decision(verdict=self.destination, reason=reason)
+        if is_known:
+            return ALLOWED
         return Decision(verdict=self.followed_link, reason=_out_of(place, read.taint(value)))
 
     def _unnamed(self, read: Provenance, place: str, value: str) -> Decision:
@@ -155,18 +171,55 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         return Decision(verdict=self.destination, reason=_out_of(place, source) if source else reason)
 
 
-def _followed_before(read: Provenance, spec: ToolSpec, call: ToolCall) -> int:
-    """How many calls of a tool before this one took a source from somebody's text, once private content was read."""
+def _opened(read: Provenance, spec: ToolSpec, call: ToolCall) -> Iterator[str]:
+    """What the calls before this one opened, once private content was read."""
     sources = [argument for argument, role in spec.roles.items() if role is ArgumentRole.SOURCE]
-    return sum(
-        any(
-            not read.leads_to(value)
-            for argument in sources
-            for _, value in leaves(made.arguments.get(argument))
-        )
-        for made in read.calls_since(Label.READS_PRIVATE, until=call.tool_call_id)
-        if made.name == spec.name
-    )
+    for made in read.calls_since(Label.READS_PRIVATE, until=call.tool_call_id):
+        if made.name == spec.name:
+            yield from (value for one in sources for _, value in leaves(made.arguments.get(one)))
+        else:
+            yield from (value for _, value in leaves(made.arguments) if is_web_address(value))
+
+
+def _tells(read: Provenance, value: str, before: Iterable[str]) -> bool:
+    """Whether opening it told something: it was not the person's or a tool's own, or was opened once more."""
+    return not read.leads_to(value) or any(_is_same(value, one) for one in before)
+
+
+def _is_same(value: str, other: str) -> bool:
+    return without_scheme(plain(value)) == without_scheme(plain(other))
+
+
+def _asks_a_source_alone(spec: ToolSpec) -> bool:
+    """Whether all that a tool sends goes to where it reads, so that whatever it is told reaches whoever is there."""
+    roles = set(spec.roles.values())
+    is_sent = Label.SENDS_OUT in spec.labels and ArgumentRole.SOURCE in roles
+    return is_sent and not roles & {ArgumentRole.DESTINATION, ArgumentRole.CHOICE}
+
+
+def _values(spec: ToolSpec, argument: str, given: object) -> Iterator[tuple[str, str]]:
+    """The texts and numbers of an argument, and the names in it that a model chose: those that the schema has not."""
+    yield from leaves(given, argument)
+    named = list(keys(given, argument))
+    if named or argument not in spec.roles:
+        known = {*spec.roles, *_properties(spec.parameters)}
+        yield from ((place, key) for place, key in ((argument, argument), *named) if key not in known)
+
+
+def _properties(schema: object) -> Iterator[str]:
+    """The names that a schema has for what it describes."""
+    match schema:
+        case Mapping():
+            for key, inner in cast("Mapping[str, object]", schema).items():
+                value: object = inner
+                if key == "properties" and isinstance(inner, Mapping):
+                    yield from cast("Mapping[str, object]", inner)
+                yield from _properties(value)
+        case list() | tuple():
+            for inner in cast("Sequence[object]", schema):
+                yield from _properties(inner)
+        case _:
+            return
 
 
 def _out_of(place: str, source: str) -> str:

@@ -18,6 +18,12 @@ def recalled(text: str) -> str:
     return f"{_OPEN}\n{harmless}\n{_CLOSE}"
 
 
+NOT_SHOWN = recalled("More was said and read before this than is shown here.")
+"""Stands in a conversation for what was read in it and is not in it any more: what was said of that since may still be, so it
+counts as something that was recalled.
+"""
+
+
 def without_recalled(text: str) -> str:
     """`text` without what is marked as recalled; a mark that is never closed reaches to the end."""
     return _RECALLED.sub("", text) if _OPEN in text else text

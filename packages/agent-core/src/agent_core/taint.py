@@ -17,18 +17,24 @@ The idea of labels on parts of results, and of asking which arguments decide, is
 their text, so that any model and any loop can be judged.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 
 import msgspec
 
-from agent_core.fields import Item, leaves, parted
+from agent_core.fields import Item, keys, leaves, parted
 from agent_core.hiding import holds_hidden
 from agent_core.json_types import JsonObject
+from agent_core.messages import Message
 from agent_core.naming import (
+    addresses_in,
     called_by_name,
     holds_exactly,
+    holds_link,
     is_web_address,
+    may_be_address,
     parted_sentences,
     plain,
     said_as,
@@ -92,6 +98,8 @@ class Provenance:
         self._sound: dict[tuple[int, str], bool] = {}
         self._holders: dict[str, list[OwnData]] = {}
         self.secrets: list[tuple[str, str]] = []
+        self.is_delegated: bool = bool(state.parent_id) and {*_OF_RECOLLECTIONS} <= {*state.read_before}
+        """A model gave this run its task, once it had read private and untrusted content."""
         self._before: frozenset[Label] = frozenset(state.read_before)
         """The labels of what was there before the first call."""
         if recalled := _recalled(state):
@@ -100,7 +108,7 @@ class Provenance:
             self.untrusted.append(Untrusted(RECALLED, plain(text), "", text, 0))
         calls = _calls(state)
         self._given = [
-            (made_at, plain(leaf)) for given, made_at in calls.values() for _, leaf in leaves(given)
+            (made_at, plain(text)) for given, made_at in calls.values() for text in _words_of(given)
         ]
         read = [
             (place, result, *calls.get(result.tool_call_id, ({}, place))) for place, result in _results(state)
@@ -109,6 +117,8 @@ class Provenance:
         named = _named(self._written, [item for parts in sorted_parts for item in parts.items])
         for (place, result, arguments, made_at), parts in zip(read, sorted_parts, strict=True):
             own = "\n".join([*parts.own, *_participants(item for item in parts.items if item in named)])
+            if result.is_error:  # it says what was wrong with the call, often in the words of the call
+                own = ""
             listed = "\n".join(_participants(item for item in parts.items if item not in named))
             if own:
                 is_private = Label.READS_PRIVATE in result.labels
@@ -146,7 +156,9 @@ class Provenance:
         """
         if is_web_address(value):
             return holds_exactly(self._written, value) or self._own_holds(value, self.own)
-        return self.said_it(value) or self._own_holds(value, [one for one in self.own if not one.is_private])
+        # What lacks the beginning of an address may be opened all the same: capitals in it say something too.
+        is_said = holds_exactly(self._written, value) if may_be_address(value) else self.said_it(value)
+        return is_said or self._own_holds(value, [one for one in self.own if not one.is_private])
 
     def _own_holds(self, value: str, own: Iterable[OwnData]) -> bool:
         text = plain(value)
@@ -155,8 +167,22 @@ class Provenance:
         )
 
     def stands(self, value: str) -> bool:
-        """Whether untrusted content holds this value letter for letter, so that a model can have added nothing to it."""
-        return any(holds_exactly(source.written, value) for source in self.untrusted)
+        """Whether untrusted content holds this value letter for letter, so that a model can have added nothing to it.
+
+        An address has to stand there as a whole: which beginning of a long one is opened says something.
+        """
+        is_held = holds_link if is_web_address(value) or may_be_address(value) else holds_exactly
+        return any(is_held(source.written, value) for source in self.untrusted)
+
+    def bits(self, value: str) -> float:
+        """How much is told by opening this value that stands in untrusted content, and no other that stands there."""
+        if is_web_address(value) or may_be_address(value):
+            return 1 + math.log2(1 + len(self._addresses))
+        return 2 * math.log2(1 + sum(len(source.written.split()) for source in self.untrusted))
+
+    @cached_property
+    def _addresses(self) -> set[str]:
+        return {address for source in self.untrusted for address in addresses_in(source.written)}
 
     def secret(self, value: str) -> str:
         """The call that a secret within a value came from, though the person did not write it; empty: there is none.
@@ -213,10 +239,12 @@ class Provenance:
         return self._sound[asked]
 
     def _finds_itself(self, source: OwnData, text: str) -> bool:
-        given = [plain(leaf) for _, leaf in leaves(source.arguments)]
+        given = [plain(word) for word in _words_of(source.arguments)]
         if any(text in leaf or self.taint(leaf, before=source.made_at) for leaf in given):
             return False
         since = min((other.read_at for other in self.untrusted), default=source.made_at)
+        if Label.RETURNS_UNTRUSTED in self._before:  # by whoever gave this run its task
+            since = -1
         if since >= source.made_at:
             return True
         may_be_repeated = any(since < at < source.made_at and text in leaf for at, leaf in self._given)
@@ -254,6 +282,12 @@ def _named(said: str, items: Sequence[Item]) -> set[Item]:
     }
 
 
+def _words_of(arguments: JsonObject) -> Iterator[str]:
+    """What a model wrote into the arguments of a call; their own names are those of the tool."""
+    yield from (leaf for _, leaf in leaves(arguments))
+    yield from (key for given in arguments.values() for _, key in keys(given))
+
+
 def _participants(items: Iterable[Item]) -> Iterator[str]:
     return (one for item in items for one in item.participants)
 
@@ -262,10 +296,18 @@ def labels_seen(state: RunState) -> frozenset[Label]:
     """The labels of all results that the model has read, or that a plan can pass on, of what was recalled, and of what
     the run that delegated this one had read.
     """
-    recalled = _OF_RECOLLECTIONS if _recalled(state) else ()
-    return frozenset(
-        (*(label for _, result in _results(state) for label in result.labels), *recalled, *state.read_before)
-    )
+    read = (label for _, result in _results(state) for label in result.labels)
+    return frozenset((*read, *(_OF_RECOLLECTIONS if _recalled(state) else ()), *state.read_before))
+
+
+def labels_shown(messages: Iterable[Message]) -> frozenset[Label]:
+    """The labels of what can be seen in a conversation to have been read."""
+    found: set[Label] = set()
+    for message in messages:
+        found.update(label for result in message.tool_results for label in result.labels)
+        if message.role == "user" and recollections(message.text):
+            found.update(_OF_RECOLLECTIONS)
+    return frozenset(found)
 
 
 def tainted_source(state: RunState, tool_call_id: str) -> str:
@@ -309,10 +351,14 @@ def _calls(state: RunState) -> dict[str, tuple[JsonObject, int]]:
 
 
 def _from_people(state: RunState) -> Iterator[str]:
-    """What stands in messages of the user's, but for a task that a model gave after it had read untrusted content."""
-    for message in state.messages:
-        is_task = Label.RETURNS_UNTRUSTED in state.read_before and message == state.input
-        if message.role in {"user", "system"} and not is_task:
+    """What stands in messages of the user's, but for a task that a model gave after it had read untrusted content, and for
+    what the machine says of a rejected answer: it may repeat the answer.
+    """
+    task = state.input if state.parent_id and Label.RETURNS_UNTRUSTED in state.read_before else None
+    people = [message for message in state.messages if message.role in {"user", "system"}]
+    notes = state.progress.answers_revised  # they are the newest of these
+    for message in people[: len(people) - notes]:
+        if message != task:
             yield message.text
 
 

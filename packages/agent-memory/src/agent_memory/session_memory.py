@@ -9,12 +9,15 @@ from collections.abc import Sequence
 import moka_py
 import msgspec
 
-from agent_core.errors import ModelError
+from agent_core.errors import ContextTooLongError, ModelError
 from agent_core.events import OutcomeStored
-from agent_core.messages import Message, system
+from agent_core.messages import Message, system, user
 from agent_core.ports import Clock, HydrateRequest, Journal
+from agent_core.recollection import NOT_SHOWN
 from agent_core.state import RunState
 from agent_core.system import SystemClock
+from agent_core.taint import labels_seen, labels_shown
+from agent_core.tools import Label
 from agent_core.transitions import replay
 from agent_memory import compaction
 from agent_memory.long_term.store import LongTermMemory
@@ -39,6 +42,8 @@ class _Remembered(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     messages: Turn
     tokens: int
+    labels: frozenset[Label] = frozenset()
+    """Of what it had read, also before its session's window began, and from long-term memory."""
 
 
 class _Session:
@@ -132,9 +137,13 @@ class SessionMemory:
         # The run itself may have been remembered before a crash.
         runs = [run for run in session.runs if run.run_id != request.run_id and run.started_at >= oldest]
         pinned = self.pinned(request.session_id)
-        if self._compact:
-            return self._compacted(session, runs, window, request.input, pinned)
-        return window.fit([message for run in runs for message in run.messages], request.input, pinned)
+        fitted = self._fitted(session, runs, window, request.input, pinned)
+        if not _hides_what_was_read(runs, fitted):
+            return fitted
+        try:
+            return self._fitted(session, runs, window, request.input, (*pinned, user(NOT_SHOWN)))
+        except ContextTooLongError:  # without a word of what was said there is nothing to be warned of
+            return window.fit((), request.input, pinned)
 
     async def remember(self, outcome: RunState) -> None:
         """Add the run to its session's conversation; told again of a run, keep the later."""
@@ -236,7 +245,20 @@ class SessionMemory:
             started_at=state.started_at,
             messages=messages,
             tokens=sum(map(self._count_tokens, messages)),
+            labels=labels_seen(state),
         )
+
+    def _fitted(
+        self,
+        session: _Session,
+        runs: Sequence[_Remembered],
+        window: ShortTermWindow,
+        new: Message,
+        pinned: Sequence[Message],
+    ) -> Sequence[Message]:
+        if self._compact:
+            return self._compacted(session, runs, window, new, pinned)
+        return window.fit([message for run in runs for message in run.messages], new, pinned)
 
     # ── compaction ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -297,6 +319,15 @@ class SessionMemory:
 
 def _pin_key(session_id: str) -> str:
     return f"pins/{session_id}"
+
+
+def _hides_what_was_read(runs: Sequence[_Remembered], fitted: Sequence[Message]) -> bool:
+    """Whether a run is in the window that had read something which is not: it may have said it in words of its own."""
+    shown = labels_shown(fitted)
+    kept = {id(message) for message in fitted}
+    return any(
+        not run.labels <= shown and any(id(message) in kept for message in run.messages) for run in runs
+    )
 
 
 def _said(state: RunState) -> Turn:

@@ -13,6 +13,7 @@ from agent_core.errors import ModelRefusedError, ModelUnavailableError, Protocol
 from agent_core.messages import FinishReason, Message, Reasoning, Text
 from agent_core.ports import StoredEvent
 from agent_core.state import Phase, RunState
+from agent_core.taint import labels_seen
 
 
 class Told(NamedTuple):
@@ -52,17 +53,29 @@ async def talk_behind(
         As `talk_of`.
     """
     telling, state = _Teller(before), RunState(run_id=run_id)
+    turns: list[str] = []
     async for item, after in followed(supervisor, run_id):
         state = after
         for said in telling.say(item, state):
+            if isinstance(said, Turn):  # noted before it is told: a client may answer at once
+                turns.append(said.message.text)
+                _note(supervisor, state, turns)
             yield said, state.seq
     if state.phase is Phase.AWAITING:
         text = asked_of_a_person(state)
+        _note(supervisor, state, [*turns, text])
         for said in telling.whole(Message(role="assistant", parts=(Text(text=text),))):
             yield said, state.seq
     else:
         await _raise_unless_done(supervisor, state)
     yield Ended(finish_reason=telling.finish_reason, usage=state.usage), state.seq
+
+
+def _note(supervisor: Supervisor, state: RunState, turns: list[str]) -> None:
+    """The last turn, and all turns as one message: a client of either API sends back the one or the other."""
+    labels = labels_seen(state)
+    supervisor.spoken.note(turns[-1], labels)
+    supervisor.spoken.note("\n\n".join(turns), labels)
 
 
 class _Teller:
