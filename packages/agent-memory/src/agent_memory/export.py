@@ -13,8 +13,8 @@ from typing import Any
 
 from agent_memory import sqlite, table_files
 from agent_memory.errors import ImportFormatError, MemoryUnavailableError
-from agent_memory.long_term import episodes, facts
 from agent_memory.long_term.analysis import Analyzer
+from agent_memory.long_term.indexing import index_anew
 from agent_memory.manifest import ExportedDomain, Manifest, manifest_of, with_knowledge, write_manifest
 from agent_memory.sqlite_store import SqliteStore
 from agent_memory.table_files import Format
@@ -95,8 +95,7 @@ def _import(
             raise ImportFormatError(str(path), f"it has {inserted} rows, and should have {rows}")
         total += inserted
     if analyzer is not None:
-        episodes.index_all(db, analyzer)
-        facts.index_all(db, analyzer)
+        index_anew(db, analyzer)
     return total
 
 

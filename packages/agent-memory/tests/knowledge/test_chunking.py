@@ -92,3 +92,9 @@ def test_every_domain_can_cut():
             digest="d",
             metadata={"a": 1},
         )[0].metadata == {"a": 1}
+
+
+def test_what_stands_beside_a_unit_is_searched_with_it_where_no_spaces_part_words():
+    first, second = "長城在北京的北邊。" * 12, "故宮在北京的中心。" * 12
+    made = cut(Document(text=f"{first}\n\n{second}", kind="text"), words=20, neighbours=5)
+    assert any("長城" in unit.window and "故宮" in unit.window for unit in made)

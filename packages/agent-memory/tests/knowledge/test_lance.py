@@ -59,6 +59,22 @@ async def test_what_was_written_is_found_by_word_and_by_meaning(kb, query, sourc
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("texts", "query"),
+    [
+        (["我昨天去北京看了长城。天气很好。", "苹果和香蕉是水果。", "火车晚点了两个小时。"], "北京的长城"),
+        (["昨日、東京で寿司を食べました。", "電車が遅れました。", "猫は庭にいます。"], "寿司"),
+        (["เมื่อวานฉันกินข้าวผัดที่ตลาด", "รถไฟมาสาย", "แมวอยู่ในสวน"], "ข้าวผัด"),
+    ],
+)
+async def test_words_are_found_where_no_spaces_part_them(kb, texts, query):
+    await kb.write("general", [unit(f"{number}.md", text) for number, text in enumerate(texts)])
+    await kb.put_in_order("general")
+    table = (await kb._shelf(kb.domains["general"])).table
+    assert len(await table.full_text("window", query, "", 10)) == 1
+    assert (await kb.search(query, k=1))[0].citation.source == "0.md"
+
+
 @pytest.mark.parametrize("query", ["", "   ", "?!", "'", '"', "a AND (b", "\u0000", "*", "🦜", "x" * 5_000])
 async def test_any_query_can_be_asked(kb, query):
     await filled(kb)

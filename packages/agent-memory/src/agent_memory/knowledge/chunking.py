@@ -70,10 +70,16 @@ def _window(document: Document, texts: Sequence[str], number: int, span: Span, n
     before = after = ""
     if neighbours:
         room = neighbours * _WORD_CHARACTERS
-        before = " ".join(texts[number - 1][-room:].split()[1:]) if number else ""
-        after = " ".join(texts[number + 1][:room].split()[:-1]) if number + 1 < len(texts) else ""
+        before = _words(texts[number - 1][-room:], slice(1, None)) if number else ""
+        after = _words(texts[number + 1][:room], slice(-1)) if number + 1 < len(texts) else ""
     told = (document.title, span.heading, document.header, before, texts[number], after)
     return with_parts("\n".join(part for part in told if part))
+
+
+def _words(cut: str, whole: slice) -> str:
+    """The words of a cut that are `whole`; all of it where no spaces part them."""
+    words = cut.split()
+    return " ".join(words[whole] if len(words) > 1 else words)
 
 
 def _lead(title: str, heading: str, text: str) -> str:

@@ -252,7 +252,12 @@ class LanceTable:
     async def _index_text(self, grain: str, language: str) -> None:
         config: Any = library().index
         full_text = config.FTS(
-            with_position=False, language=language, memory_limit=_FULL_TEXT_MIB, max_token_length=40
+            # As its default, and takes words apart where no spaces do: Chinese, Japanese, Thai.
+            base_tokenizer="icu/split",
+            with_position=False,
+            language=language,
+            memory_limit=_FULL_TEXT_MIB,
+            max_token_length=40,
         )
         with storage(self._where):
             await self._table.create_index(grain, config=full_text)

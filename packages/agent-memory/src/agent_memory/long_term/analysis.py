@@ -12,9 +12,14 @@ from typing import cast
 
 import Stemmer
 
+_FORM = 2
+"""Raised when the terms of a text change: what was indexed before is then indexed anew."""
 _WORDS = re.compile(r"[^\W_]+")
 _POSSESSIVE = re.compile("['\u2019]s\\b")
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")
+_UNSPACED = re.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"  # Chinese, Japanese, Korean
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"  # Thai, Lao, Burmese, Khmer
+)
 """Scripts whose words are not parted by spaces (Hangul is, and is agglutinative): pairs of signs stand for words."""
 
 _STOP = frozenset(
@@ -56,7 +61,8 @@ class Analyzer:
     """
 
     def __init__(self, language: str = "english") -> None:
-        self.language = language
+        self.name = f"{language} {_FORM}"
+        """What is recorded where its terms are kept: terms of another name do not meet these."""
         stem = cast("Callable[[str], str]", Stemmer.Stemmer(language).stemWord)  # pyright: ignore[reportUnknownMemberType]
         self._stem = functools.lru_cache(maxsize=50_000)(stem)
         english = language == "english"
@@ -67,7 +73,7 @@ class Analyzer:
         """The terms of `text`, in order, with repetitions."""
         folded = _POSSESSIVE.sub("", _folded(text))
         terms: list[str] = []
-        for word in _WORDS.findall(folded):
+        for word in (_WORDS if folded.isascii() else _words_with_marks()).findall(folded):
             if word in self._stop:
                 continue
             if not word.isascii() and _UNSPACED.search(word):
@@ -84,3 +90,11 @@ def _folded(text: str) -> str:
         return text
     parted = unicodedata.normalize("NFKD", text)
     return unicodedata.normalize("NFC", "".join(sign for sign in parted if not unicodedata.combining(sign)))
+
+
+@functools.cache
+def _words_with_marks() -> re.Pattern[str]:
+    """Words of any script: the vowels of many are marks, which are no letters to `re`, and yet end no word."""
+    signs = map(chr, range(0x300, 0x10000))
+    marks = (sign for sign in signs if unicodedata.category(sign) in {"Mn", "Mc"})
+    return re.compile(rf"[^\W_](?:[^\W_]|[{''.join(marks)}])*")

@@ -16,6 +16,9 @@ from agent_memory.long_term.analysis import Analyzer
 from agent_memory.long_term.ranking import REACH_AFTER, REACH_BEFORE, Corpus, Passage, Query
 from agent_memory.long_term.when import Span
 
+TOKENIZE = "tokenize = \"unicode61 remove_diacritics 0 categories 'L* N* M* Co'\""
+"""Terms, and not text: stemming and folding are the analyzer's, and the index only takes words apart at spaces."""
+TERMS = f"CREATE VIRTUAL TABLE episode_terms USING fts5 (said, before, marks, {TOKENIZE}, columnsize = 1)"
 SCHEMA = (
     """CREATE TABLE episodes (
         id INTEGER PRIMARY KEY AUTOINCREMENT, -- never given twice, so a source never comes to mean another episode
@@ -33,10 +36,7 @@ SCHEMA = (
     ) STRICT""",
     "CREATE INDEX episodes_by_time ON episodes (said_at)",
     "CREATE INDEX episodes_by_run ON episodes (run_id)",
-    # Terms, and not text: stemming and folding are the analyzer's, and the index only takes words apart at spaces.
-    """CREATE VIRTUAL TABLE episode_terms USING fts5 (
-        said, before, marks, tokenize = "unicode61 remove_diacritics 0", columnsize = 1
-    )""",
+    TERMS,
     "CREATE VIRTUAL TABLE episode_vocabulary USING fts5vocab (episode_terms, col)",
     """CREATE TABLE episode_vectors (
         id INTEGER PRIMARY KEY REFERENCES episodes (id) ON DELETE CASCADE,
@@ -173,7 +173,8 @@ def _index(
 
 def index_all(db: sqlite3.Connection, analyzer: Analyzer) -> None:
     """Index all episodes anew."""
-    db.execute("DELETE FROM episode_terms")
+    db.execute("DROP TABLE episode_terms")
+    db.execute(TERMS)
     before: list[str] = []
     session: str | None = None
     rows = db.execute(

@@ -13,7 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from agent_memory.long_term.analysis import Analyzer
+from agent_memory.long_term.episodes import TOKENIZE
 
+TERMS = f"CREATE VIRTUAL TABLE fact_terms USING fts5 (words, {TOKENIZE})"
 SCHEMA = (
     """CREATE TABLE facts (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -29,7 +31,7 @@ SCHEMA = (
         sources TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX facts_by_subject ON facts (subject, predicate, retired_at)",
-    'CREATE VIRTUAL TABLE fact_terms USING fts5 (words, tokenize = "unicode61 remove_diacritics 0")',
+    TERMS,
 )
 
 _COLUMNS = (
@@ -218,7 +220,8 @@ def everything(db: sqlite3.Connection, after_id: int, limit: int) -> list[Fact]:
 
 def index_all(db: sqlite3.Connection, analyzer: Analyzer) -> None:
     """Index all facts anew."""
-    db.execute("DELETE FROM fact_terms")
+    db.execute("DROP TABLE fact_terms")
+    db.execute(TERMS)
     for one in everything(db, 0, -1):
         words = " ".join(analyzer.terms(one.sentence))
         db.execute("INSERT INTO fact_terms (rowid, words) VALUES (?, ?)", (one.id, words))

@@ -22,6 +22,7 @@ from agent_memory.long_term.analysis import Analyzer
 from agent_memory.long_term.episodes import Episode, Filter, NewEpisode
 from agent_memory.long_term.erasure import Forgetting, Forgotten
 from agent_memory.long_term.facts import Fact
+from agent_memory.long_term.indexing import index_anew, is_indexed
 from agent_memory.long_term.outcomes import Outcome
 from agent_memory.long_term.ranking import Weights
 from agent_memory.long_term.recollection import Hit, Why, ask
@@ -82,7 +83,8 @@ class LongTermMemory:
             path: The file.
             embedder: Finds by meaning too; the memory does not close it. None: by words alone.
             embed_again: Throw away the vectors of another embedder and make them again, in the background.
-            language: What the stems are made for, as Snowball names it.
+            language: What the stems are made for, as Snowball names it. A file that was written with another is indexed
+                anew, once.
             weights: What each signal counts in a ranking.
             clock: The time; the system's by default.
             busy_timeout_s: How long a change waits for other processes that write to the same file.
@@ -92,21 +94,23 @@ class LongTermMemory:
             MemoryUnavailableError: it cannot be opened or written, is damaged, locked or no memory.
             EmbedderMismatchError: its vectors are of another embedder.
         """
+        analyzer, vectors = Analyzer(language), None
         store = await SqliteStore.open(path, SCHEMA, busy_timeout_s=busy_timeout_s)
-        vectors = None
-        if embedder is not None:
-            from agent_memory.long_term.embedding import EpisodeVectors  # noqa: PLC0415  # numpy, for who needs it
+        try:
+            if not await store.read(is_indexed, analyzer):
+                await store.change(index_anew, analyzer)
+            if embedder is not None:
+                from agent_memory.long_term.embedding import EpisodeVectors  # noqa: PLC0415  # numpy, for who needs it
 
-            try:
                 vectors = await EpisodeVectors.open(store, embedder, again=embed_again)
-            except BaseException:
-                await store.close()
-                raise
+        except BaseException:
+            await store.close()
+            raise
         return cls(
             store,
             vectors=vectors,
             clock=clock or SystemClock(),
-            analyzer=Analyzer(language),
+            analyzer=analyzer,
             weights=weights or Weights(),
         )
 
