@@ -19,7 +19,7 @@ from agent_api.description import Description
 from agent_api.mcp.endpoints import McpEndpoints
 from agent_api.openai.routes import openai_routes
 from agent_api.operations import Operations
-from agent_api.problems import Problem, problem, problem_of
+from agent_api.problems import OPENAI_PATH, Problem, problem, problem_of
 from agent_api.routes.a2a import a2a, card_route
 from agent_api.routes.console import ConsoleController
 from agent_api.routes.events import events, socket
@@ -149,7 +149,13 @@ def _http_problem(request: Request[Any, Any, State], error: HTTPException) -> Re
     extra = "; ".join(str(one) for one in error.extra) if isinstance(error.extra, list) else ""
     detail = f"{error.detail}: {extra}" if extra else error.detail
     slug = "bad-request" if error.status_code < 500 else "failed"
-    return _reply(problem(error.status_code, slug, detail, request.url.path))
+    path = request.url.path
+    if path.startswith(OPENAI_PATH) and error.status_code in {
+        404,
+        405,
+    }:  # a client that was written for OpenAI
+        slug, detail = "unknown-url", f"{request.method} {path} is not served here"
+    return _reply(problem(error.status_code, slug, detail, path))
 
 
 def _fault(request: Request[Any, Any, State], error: Exception) -> Response[Any]:

@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import anyio
 import msgspec
 
-from agent_api.errors import TooManyRunsError
+from agent_api.errors import InvalidRequestError, TooManyRunsError
 from agent_api.openai.caller import Caller
 from agent_core import events as ev
 from agent_core.json_types import JsonObject
-from agent_core.messages import Message
+from agent_core.messages import Message, Text
 from agent_core.state import RunState
 from agent_core.transitions import evolve
 
@@ -26,11 +26,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str = ""
 
 
-def question(messages: Sequence[Message], **fields: object) -> Question | None:
-    """A conversation as a question: its last message, where a person said that; None: it does not end with one."""
+def question(messages: Sequence[Message], param: str, **fields: object) -> Question | None:
+    """A conversation as a question: its last message, where a person said that; None: it does not end with one.
+
+    Raises:
+        InvalidRequestError: the last message says nothing; `param` is the field that it is in.
+    """
     spoken = [message for message in messages if message.role != "system"]
     if not spoken or spoken[-1].role != "user":
         return None
+    if not any(not isinstance(part, Text) or part.text.strip() for part in spoken[-1].parts):
+        raise InvalidRequestError("the last message says nothing", param=param)
     instructions = "\n\n".join(message.text for message in messages if message.role == "system")
     asked = Question(input=spoken[-1], earlier=tuple(spoken[:-1]), instructions=instructions)
     return msgspec.structs.replace(asked, **fields)

@@ -6,6 +6,7 @@ import msgspec
 
 from agent_api.errors import InvalidRequestError
 from agent_api.openai.pieces import file_of, image_of
+from agent_api.openai.unserved import check_unserved, penalties_of
 from agent_core.chat import Constraint, Effort, JsonSchema, ModelRequest, NamedTool, ToolChoice
 from agent_core.json_types import JsonObject
 from agent_core.messages import File, Image, Message, Part, Text
@@ -28,7 +29,7 @@ class ImageUrl(msgspec.Struct, frozen=True, kw_only=True):
     """A picture, by its address or as a `data:` URL."""
 
     url: str
-    detail: Literal["auto", "low", "high"] = "auto"
+    detail: Literal["auto", "low", "high"] | None = "auto"
 
 
 class ImagePart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="image_url"):
@@ -40,9 +41,9 @@ class ImagePart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
 class FileField(msgspec.Struct, frozen=True, kw_only=True):
     """A document as a `data:` URL, or one that the provider holds."""
 
-    file_data: str = ""
-    file_id: str = ""
-    filename: str = ""
+    file_data: str | None = ""
+    file_id: str | None = ""
+    filename: str | None = ""
 
 
 class FilePart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="file"):
@@ -51,7 +52,20 @@ class FilePart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     file: FileField
 
 
-ContentPart: TypeAlias = TextPart | RefusalPart | ImagePart | FilePart
+class AudioField(msgspec.Struct, frozen=True, kw_only=True):
+    """A sound in base64."""
+
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class AudioPart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="input_audio"):
+    """A sound."""
+
+    input_audio: AudioField
+
+
+ContentPart: TypeAlias = TextPart | RefusalPart | ImagePart | FilePart | AudioPart
 Content: TypeAlias = str | list[ContentPart] | None
 
 
@@ -166,6 +180,7 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
 Temperature: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2)]
 TopP: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Tokens: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Penalty: TypeAlias = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 EffortWord: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
@@ -188,14 +203,58 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     reasoning_effort: EffortWord | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=1, description="One answer is given.")] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
+    functions: list[dict[str, object]] | None = None
+    function_call: str | dict[str, object] | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, object] | None = None
+    web_search_options: dict[str, object] | None = None
+
+
+_UNSERVED = {
+    "logprobs": "the likelihoods of tokens are not told; leave it out",
+    "top_logprobs": "the likelihoods of tokens are not told; leave it out",
+    "functions": "say it in `tools`, which took its place",
+    "function_call": "say it in `tool_choice`, which took its place",
+    "modalities": "an answer is text alone; leave it out",
+    "audio": "an answer is text alone; leave it out",
+    "web_search_options": "the agent searches by its skills, a model by the tools of the client; leave it out",
+}
+
+
+def check_served(request: ChatRequest) -> None:
+    """Hold that the request asks for nothing that nobody gives.
+
+    Raises:
+        InvalidRequestError: it does; says which field.
+    """
+    asked: dict[str, object] = {name: getattr(request, name) for name in _UNSERVED}
+    asked |= {
+        "modalities": [one for one in request.modalities or () if one != "text"],
+        "web_search_options": request.web_search_options is not None,
+    }
+    check_unserved(asked, _UNSERVED)
 
 
 def messages_of(request: ChatRequest) -> list[Message]:
     """The conversation, in the words of agent-core.
 
     Raises:
-        InvalidRequestError: a part that cannot be read; says which.
+        InvalidRequestError: a part that cannot be read, or a result that no call waits for; says which.
     """
+    called_ids: set[str] = set()
+    for place, one in enumerate(request.messages):
+        if isinstance(one, AssistantMessage):
+            called_ids.update(call.id for call in one.tool_calls or ())
+        elif isinstance(one, ToolMessage) and one.tool_call_id not in called_ids:
+            raise InvalidRequestError(
+                f"there is no tool call {one.tool_call_id!r} before its result",
+                param=f"messages[{place}].tool_call_id",
+            )
     return [_message(one, f"messages[{place}]") for place, one in enumerate(request.messages)]
 
 
@@ -217,6 +276,7 @@ def model_request(request: ChatRequest, messages: list[Message]) -> ModelRequest
         stop=_stop(request.stop),
         seed=request.seed,
         effort=effort_of(request.reasoning_effort),
+        extra={**penalties_of(request), **({"logit_bias": request.logit_bias} if request.logit_bias else {})},
     )
 
 
@@ -311,6 +371,10 @@ def _part(part: ContentPart, where: str) -> Part:
         case RefusalPart():
             return Text(text=part.refusal, refusal=True)
         case ImagePart(image_url=image):
-            return image_of(image.url, image.detail, where)
+            return image_of(image.url, image.detail or "auto", where)
+        case AudioPart(input_audio=audio):
+            return file_of(f"data:audio/{audio.format};base64,{audio.data}", where=where)
         case FilePart(file=file):
-            return file_of(file.file_data, file_id=file.file_id, name=file.filename, where=where)
+            return file_of(
+                file.file_data or "", file_id=file.file_id or "", name=file.filename or "", where=where
+            )

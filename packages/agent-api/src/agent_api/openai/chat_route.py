@@ -7,11 +7,10 @@ from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
 from agent_api.access.scopes import Scope
-from agent_api.errors import InvalidRequestError
 from agent_api.openai import agent_runs
 from agent_api.openai.caller import Caller
 from agent_api.openai.chat_reply import ChatCompletion, completion, frames, head
-from agent_api.openai.chat_request import ChatRequest, constraint_of, messages_of, model_request
+from agent_api.openai.chat_request import ChatRequest, check_served, constraint_of, messages_of, model_request
 from agent_api.openai.direct import with_instructions
 from agent_api.openai.held import asked_directly
 from agent_api.openai.run_talk import talk_of
@@ -51,6 +50,7 @@ async def chat(
 async def _asked(caller: Caller, data: ChatRequest) -> tuple[Talk, str]:
     """Who answers, and the run if it is one."""
     is_agent = caller.is_agent(data.model)
+    check_served(data)
     caller.check_spending()
     messages = messages_of(data)
     refusal = refusal_of(messages, caller.model.profile)
@@ -60,10 +60,8 @@ async def _asked(caller: Caller, data: ChatRequest) -> tuple[Talk, str]:
     if is_agent and not data.tools:
         constraint = constraint_of(data)
         schema = constraint.schema if isinstance(constraint, JsonSchema) else None
-        asked = agent_runs.question(messages, answer_schema=schema)
+        asked = agent_runs.question(messages, "messages", answer_schema=schema)
         if asked is not None:
-            if not asked.input.parts or (len(asked.input.parts) == 1 and not asked.input.text.strip()):
-                raise InvalidRequestError("the last message says nothing", param="messages")
             run_id = await agent_runs.start(caller, asked)
             return talk_of(caller.supervisor, run_id), run_id
     request = model_request(data, messages)

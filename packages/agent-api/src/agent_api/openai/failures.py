@@ -10,8 +10,14 @@ from litestar.exceptions import HTTPException
 
 from agent_api.errors import InvalidRequestError, ModelNotFoundError, RateLimitedError
 from agent_api.problems import Problem, problem, problem_of
-from agent_core.errors import AgentError, ContextTooLongError
+from agent_core.errors import AgentError, ContextTooLongError, ModelRefusedError
+from agent_gateway.errors import ProviderRefusedError
 
+_CLIENTS_FAULT = {
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+}
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 
 
@@ -28,7 +34,21 @@ def failure(error: AgentError, path: str) -> Problem:
     elif isinstance(error, ContextTooLongError):  # 413 elsewhere; clients know it by its code and this status
         inner |= {"param": "messages", "code": "context_length_exceeded"}
         return Problem(status=HTTPStatus.BAD_REQUEST, headers=shown.headers, body=shown.body)
+    elif isinstance(error, ModelRefusedError):
+        return _refused(error, shown)
     return shown
+
+
+def _refused(error: ModelRefusedError, shown: Problem) -> Problem:
+    """Clients ask again after every 5xx, unless they are told that it will not help. What the model's server found wrong
+    with the request itself is the client's to mend; a key or a model that it does not know is not.
+    """
+    headers = {**shown.headers, "x-should-retry": "false"}
+    if not isinstance(error, ProviderRefusedError) or error.status not in _CLIENTS_FAULT:
+        return Problem(status=shown.status, headers=headers, body=shown.body)
+    inner = cast("dict[str, object]", shown.body["error"])
+    body: dict[str, object] = {"error": {**inner, "type": "invalid_request_error"}}
+    return Problem(status=HTTPStatus.BAD_REQUEST, headers=headers, body=body)
 
 
 def failure_body(error: AgentError, path: str) -> dict[str, object]:
@@ -55,6 +75,8 @@ def _wrong_field(error: HTTPException) -> tuple[str | None, str]:
     if not isinstance(extra, list) or not extra or not isinstance(extra[0], dict):
         return None, error.detail
     first = cast("dict[str, str]", extra[0])
+    if first.get("message") == "'data'":  # the framework's word for the body
+        return None, "there is no body: send a JSON object"
     detail = first.get("message", error.detail)
     missing = _MISSING.fullmatch(detail)
     if missing is not None:  # the framework names the body as a whole

@@ -1,7 +1,7 @@
 """Items of input and output: checked and completed as clients read them back, and as messages of agent-core."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import msgspec
 
@@ -48,8 +48,9 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
 class InputImage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="input_image"):
     """A picture."""
 
-    image_url: str
-    detail: Literal["auto", "low", "high"] = "auto"
+    image_url: str = ""
+    file_id: str | msgspec.UnsetType = msgspec.UNSET
+    detail: Literal["auto", "low", "high", "original"] = "auto"
 
 
 class InputFile(
@@ -172,7 +173,9 @@ def _checked(item: Item, by_id: Mapping[str, Item], seal: Opener, where: str) ->
 
 
 def _read(item: Item, where: str) -> Known:
-    typed = item if item.get("type") else {**item, "type": "message" if "role" in item else "item_reference"}
+    typed = without_nulls(item)
+    if not typed.get("type"):
+        typed["type"] = "message" if "role" in typed else "item_reference"
     try:
         read: Known = msgspec.convert(typed, Known)
     except msgspec.ValidationError as error:
@@ -181,6 +184,20 @@ def _read(item: Item, where: str) -> Known:
             f"{where}{path.rstrip('`')}: {reason}", param=where + path.rstrip("`")
         ) from error
     return read
+
+
+def without_nulls(item: Item) -> Item:
+    """The item without the fields that are null, in its parts too: clients that read items into classes send them so.
+    A type that is null says nothing of what the item is: it stays, to be found wrong.
+    """
+    return {name: _bare(value) for name, value in item.items() if value is not None or name == "type"}
+
+
+def _bare(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    parts = cast("list[object]", value)
+    return [without_nulls(cast("Item", part)) if isinstance(part, dict) else part for part in parts]
 
 
 def check_results(items: Sequence[Item]) -> None:
@@ -250,7 +267,12 @@ def _part(part: Content, where: str) -> Part:
         case Refusal():
             return Text(text=part.refusal, refusal=True)
         case InputImage():
-            return image_of(part.image_url, part.detail, where)
+            if part.file_id:
+                raise InvalidRequestError(
+                    "no files are kept here: send the picture by `image_url`", param=where
+                )
+            detail = "high" if part.detail == "original" else part.detail
+            return image_of(part.image_url, detail, where)
         case InputFile():
             return file_of(
                 part.file_data, url=part.file_url, file_id=part.file_id, name=part.filename, where=where

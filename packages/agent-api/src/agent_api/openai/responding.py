@@ -14,7 +14,13 @@ from agent_api.openai.held import asked_directly
 from agent_api.openai.resource import Response
 from agent_api.openai.response_events import Event, ResponseWriter
 from agent_api.openai.response_store import ResponseStore, Stored, whole_items
-from agent_api.openai.responses_request import Item, ResponseRequest, constraint_of, model_request
+from agent_api.openai.responses_request import (
+    Item,
+    ResponseRequest,
+    check_served,
+    constraint_of,
+    model_request,
+)
 from agent_api.openai.run_talk import talk_of
 from agent_api.openai.talk import Talk, Waiting
 from agent_api.openai.unseen import as_read, declined, refusal_of
@@ -50,7 +56,7 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
         AgentError: nobody can be asked now.
     """
     is_agent = caller.is_agent(request.model)
-    _check(request)
+    _check(request, is_agent=is_agent)
     caller.check_spending()
     earlier = await before(caller, request, nearby)
     given = items.checked(request.input, earlier, seal=caller.seal)
@@ -93,7 +99,8 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     return Exchange(stored=stored, talk=asked_directly(caller, direct), is_kept=is_kept, before=earlier)
 
 
-def _check(request: ResponseRequest) -> None:
+def _check(request: ResponseRequest, *, is_agent: bool) -> None:
+    check_served(request, is_agent=is_agent)
     if request.conversation_id and request.previous_response_id:
         raise InvalidRequestError(
             "a response goes on from a conversation or from a response, not from both",
@@ -107,7 +114,7 @@ def _question(request: ResponseRequest, messages: list[Message]) -> agent_runs.Q
     """What the agent is asked; None: the conversation does not end with what a person said."""
     constraint = constraint_of(request)
     schema = constraint.schema if isinstance(constraint, JsonSchema) else None
-    return agent_runs.question(messages, answer_schema=schema, session_id=request.conversation_id)
+    return agent_runs.question(messages, "input", answer_schema=schema, session_id=request.conversation_id)
 
 
 async def before(

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 from agent_api.errors import InvalidRequestError
-from agent_api.openai.chat_request import EffortWord, Temperature, Tokens, TopP, effort_of
+from agent_api.openai.chat_request import EffortWord, Penalty, Temperature, Tokens, TopP, effort_of
+from agent_api.openai.unserved import LOGPROBS, check_unserved, penalties_of
 from agent_core.chat import Constraint, JsonSchema, ModelRequest, NamedTool, ToolChoice
 from agent_core.messages import Message
 from agent_core.tools import ToolSpec
@@ -99,13 +100,16 @@ class ResponseRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_tool_calls: Tokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     metadata: Metadata | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    include: list[str] | None = None
+    prompt: dict[str, object] | None = None
+    context_management: list[dict[str, object]] | None = None
 
     @property
     def conversation_id(self) -> str:
@@ -113,6 +117,31 @@ class ResponseRequest(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(self.conversation, ConversationId):
             return self.conversation.id
         return self.conversation or ""
+
+
+_UNSERVED = {
+    "top_logprobs": "the likelihoods of tokens are not told; leave it out",
+    "include": f"the likelihoods of tokens are not told; leave `{LOGPROBS}` out",
+    "prompt": "no prompts are kept here; say it in `instructions`",
+    "context_management": "the agent makes room by itself, and `POST /v1/responses/compact` makes a conversation short",
+    "max_tool_calls": "how often the agent calls its skills is set by its limits (`agent config`); leave it out",
+}
+
+
+def check_served(request: ResponseRequest, *, is_agent: bool) -> None:
+    """Hold that the request asks for nothing that nobody gives.
+
+    Raises:
+        InvalidRequestError: it does; says which field.
+    """
+    asked: dict[str, object] = {name: getattr(request, name) for name in _UNSERVED}
+    asked |= {
+        "include": LOGPROBS in (request.include or ()),
+        "prompt": request.prompt is not None,
+        # Calls of the client's tools are not counted, and without the agent's skills there are no others.
+        "max_tool_calls": is_agent and not request.tools and request.max_tool_calls,
+    }
+    check_unserved(asked, _UNSERVED)
 
 
 def model_request(request: ResponseRequest, messages: list[Message]) -> ModelRequest:
@@ -131,6 +160,7 @@ def model_request(request: ResponseRequest, messages: list[Message]) -> ModelReq
         temperature=request.temperature,
         top_p=request.top_p,
         effort=effort_of(request.reasoning.effort) if request.reasoning else None,
+        extra=penalties_of(request),
     )
 
 
