@@ -91,6 +91,18 @@ def says(head: str, body: bytes = b"") -> Answer:
     return answer
 
 
+def raw(head: str, body: bytes, *, close: bool = False) -> Answer:
+    """Just these bytes, and then, where it is to `close`, no more."""
+
+    async def answer(reader: asyncio.StreamReader, writer: Writer) -> None:
+        writer.write(f"HTTP/1.1 {head}\r\n\r\n".encode() + body)
+        await writer.drain()
+        if close:
+            raise ConnectionError
+
+    return answer
+
+
 def good() -> Answer:
     return says("200 OK\r\ncontent-type: application/json", GOOD)
 
@@ -144,6 +156,7 @@ def endless(piece: bytes, *, pause_s: float = 0.0) -> Answer:
 
 ERROR = b'{"error": {"message": "the words", "type": "x"}}'
 JSON = "\r\ncontent-type: application/json"
+CHUNKED = f"\r\ntransfer-encoding: chunked{JSON}"
 FAULTS: dict[str, tuple[Answer, type[GatewayError], str]] = {
     "429, seconds": (says("429 X\r\nretry-after: 7" + JSON, ERROR), RateLimitedError, "wait 7 s"),
     "429, a date": (  # far away: it is made when tests are collected
@@ -164,9 +177,46 @@ FAULTS: dict[str, tuple[Answer, type[GatewayError], str]] = {
     "reset mid-chunk": (streams(CHUNK, then="reset"), BrokenReplyError, "broke"),
     "truncated JSON": (says("200 OK" + JSON, GOOD[:-9]), BrokenReplyError, "no chat completion"),
     "less than announced": (
-        says("200 OK\r\ncontent-type: application/json\r\nx: y", GOOD[:9]),
+        raw(f"200 OK\r\ncontent-length: {len(GOOD) + 9}{JSON}", GOOD, close=True),
         BrokenReplyError,
-        "no chat completion",
+        "broke",
+    ),
+    "a chunk that is no chunk": (raw(f"200 OK{CHUNKED}", b"zz\r\n{}\r\n"), BrokenReplyError, "HTTP"),
+    "a chunk longer than announced": (
+        raw(f"200 OK{CHUNKED}", b"1\r\n" + GOOD + b"\r\n0\r\n\r\n"),
+        BrokenReplyError,
+        "HTTP",
+    ),
+    "no last chunk": (
+        raw(f"200 OK{CHUNKED}", b"%x\r\n%s\r\n" % (len(GOOD), GOOD), close=True),
+        BrokenReplyError,
+        "broke",
+    ),
+    "lengths that differ": (
+        raw(f"200 OK\r\ncontent-length: 9\r\ncontent-length: {len(GOOD)}{JSON}", GOOD),
+        ProviderUnavailableError,
+        "HTTP",
+    ),
+    "a length that is none": (
+        raw(f"200 OK\r\ncontent-length: -1{JSON}", GOOD),
+        ProviderUnavailableError,
+        "HTTP",
+    ),
+    "a head without end": (
+        raw("200 OK" + "\r\nx: y" * 1_000_000, b""),
+        ProviderUnavailableError,
+        "HTTP",
+    ),
+    "a status that is none": (says("099 X" + JSON, GOOD), ProviderUnavailableError, "HTTP"),
+    "another protocol": (
+        raw("101 X\r\nupgrade: x\r\nconnection: upgrade", b""),
+        ProviderUnavailableError,
+        "HTTP",
+    ),
+    "a page to sign in": (
+        says("302 X\r\nlocation: https://login.example/?to=a"),
+        ProviderRefusedError,
+        "login.example/; if you trust",
     ),
     "a page": (
         says("200 OK\r\ncontent-type: text/html", b"<html>hello</html>"),

@@ -2,12 +2,14 @@
 
 import asyncio
 import gc
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from time import sleep
 from typing import Any, TypeAlias
 
 import pytest
@@ -147,6 +149,51 @@ async def test_a_connection_is_not_used_again_where_it_must_not(
         assert server.connections == 2
 
 
+@pytest.mark.parametrize(
+    "later",
+    [OK.replace(b"\r\n\r\nok", b"\r\n\r\nno"), b"and more", b""],
+    ids=["a reply", "no reply", "its end"],
+)
+def test_what_came_while_nobody_looked_is_no_reply_to_the_next_request(later: bytes) -> None:
+    """The loop is busy: it has not seen what the server said unasked, or that it closed, when the connection is used."""
+    said, connections = Event(), 0
+
+    def serve(listener: socket.socket) -> None:
+        nonlocal connections
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                connections += 1
+                with connection, suppress(ConnectionError):
+                    connection.recv(10_000)
+                    connection.sendall(OK)
+                    sleep(0.05)  # the first reply has been read by then
+                    if connections == 1:
+                        connection.sendall(later)
+                        if not later:
+                            connection.shutdown(socket.SHUT_WR)
+                        said.set()
+                        connection.recv(10_000)
+
+    async def ask_twice() -> None:
+        transport = HttptoolsTransport(timeouts=Timeouts(first_byte_s=10.0, between_s=10.0))
+        assert await body_of(transport, url) == b"ok"
+        assert said.wait(10)
+        assert await body_of(transport, url) == b"ok"
+        await transport.aclose()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        thread = Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        try:
+            asyncio.run(ask_twice())
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+    assert connections == 2
+
+
 WRONG = {
     "a head without end": raw(b"HTTP/1.1 200 OK\r\n", *[b"x: " + b"y" * 50_000 + b"\r\n"] * 4),
     "a value without end": raw(b"HTTP/1.1 200 OK\r\nx: ", *[b"y" * 50_000] * 4),
@@ -156,6 +203,7 @@ WRONG = {
         b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
     ),
     "another protocol": raw(b"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"),
+    "a status that is none": raw(b"HTTP/1.1 099 X\r\ncontent-length: 2\r\n\r\nok"),
     "half a head": raw(b"HTTP/1.1 200 OK\r\nx", close=True),
 }
 

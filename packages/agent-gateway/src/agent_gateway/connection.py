@@ -5,6 +5,7 @@ means for the caller, is the transport's business.
 """
 
 import asyncio
+import select
 from enum import Enum, auto
 from typing import cast
 
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
         "_moment",
         "_parser",
         "_pieces",
+        "_poll",
         "_stage",
         "_transport",
         "_unsaid_bytes",
@@ -77,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._moment: float | None = None
         self._alarm: asyncio.TimerHandle | None = None
+        self._poll: select.poll | None = None
         self.lost = self._loop.create_future()
         """Done when the connection is."""
 
@@ -89,6 +92,16 @@ class Connection(asyncio.Protocol):
     def is_lost(self) -> bool:
         """Whether it has gone, or is about to."""
         return self.lost.done() or self._transport.is_closing()
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether something has come that the loop has not read yet. On a connection that rests that is its end, or what
+        would pass for the reply to the next request.
+        """
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def send(self, head: bytes, body: bytes) -> None:
         """Send a request. What cannot leave at once waits in memory.
@@ -210,6 +223,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """See `httptools.HTTPProtocol`."""
         status = self._parser.get_status_code()
+        if status < 100:
+            raise httptools.HttpParserError  # there is no such status
         if status < 200:  # announces the reply (RFC 9110, 15.2)
             self._fields = []
             return

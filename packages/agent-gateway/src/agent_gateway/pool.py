@@ -77,8 +77,11 @@ class Pool:
         idle = self._idle[way]
         while idle:
             connection, _ = idle.popitem()
-            if not connection.is_lost:
+            if connection.is_lost:
+                continue
+            if not connection.is_readable:
                 return connection
+            connection.close()
         return None
 
     async def _opened(self, way: Way, where: str) -> Connection:
