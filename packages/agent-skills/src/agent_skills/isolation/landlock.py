@@ -7,7 +7,6 @@ limit on processes counts all that the same user has on this machine.
 
 import ctypes
 import os
-import tempfile
 from functools import cache
 
 from agent_skills.errors import IsolationError
@@ -15,6 +14,7 @@ from agent_skills.isolation.bubblewrap import ETC
 from agent_skills.isolation.launching import INSIDE, Confinement, Launch, worker_program
 from agent_skills.isolation.sandbox import Imports, Interpreter, Sandbox
 from agent_skills.isolation.seccomp import Allowed, program
+from agent_skills.isolation.temporary import TemporaryFolder
 
 MIN_ABI = 3
 """Before 3 (Linux 6.2) a file could be truncated whatever the rules said."""
@@ -33,7 +33,7 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
     """How to start a worker so.
 
     Raises:
-        IsolationError: it is to reach hosts. Its network would be that of the machine.
+        IsolationError: it is to reach hosts (its network would be that of the machine), or there is no place for its files.
     """
     if sandbox.egress.hosts:
         raise IsolationError(
@@ -42,9 +42,7 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
     uid = gid = None
     if os.geteuid() == 0:
         uid, gid = sandbox.outside()
-    temporary = tempfile.mkdtemp(prefix="agent-skill-")
-    if uid is not None and gid is not None:
-        os.chown(temporary, uid, gid)
+    temporary = TemporaryFolder() if uid is None or gid is None else TemporaryFolder(uid=uid, gid=gid)
     read = [
         "/usr",
         "/bin",
@@ -63,12 +61,17 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
             uid=uid,
             gid=gid,
             limits=sandbox.limits(),
-            landlock={"read": [*read, *_DEVICES], "write": [temporary, *sandbox.write, "/dev/null"]},
+            landlock={"read": [*read, *_DEVICES], "write": [temporary.path, *sandbox.write, "/dev/null"]},
             seccomp=program(Allowed(forks=sandbox.programs, signals=False, loopback=False)).hex(),
         ),
         path=imports.path,
         modules=imports.modules,
-        folder=sandbox.folder or temporary,
-        environment={"PATH": "/usr/bin:/bin", "HOME": temporary, "LANG": "C.UTF-8", "TMPDIR": temporary},
+        folder=sandbox.folder or temporary.path,
+        environment={
+            "PATH": "/usr/bin:/bin",
+            "HOME": temporary.path,
+            "LANG": "C.UTF-8",
+            "TMPDIR": temporary.path,
+        },
         temporary=temporary,
     )

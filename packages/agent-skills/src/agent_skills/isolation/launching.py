@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from agent_skills.isolation.egress import Egress
+from agent_skills.isolation.temporary import TemporaryFolder
 
 
 class UserMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +53,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     parent_is_host: bool = True
     egress: Egress = Egress()
     """Where there are hosts, the worker listens in its own network, and hands its socket over."""
-    temporary: str = ""
-    """A folder that goes when the worker goes."""
+    temporary: TemporaryFolder | None = None
+    """It goes when the worker goes."""
 
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -7,12 +7,10 @@ other way than with an answer (deadline, cancellation, too much output) kills it
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -99,7 +97,7 @@ class WorkerProcess:
         except OSError:
             if handshake:
                 handshake.close()
-            _remove(launch.temporary)
+            self._clear()
             raise
         self.is_alive = True
         self._loop.add_reader(self._pidfd, self._on_exit)
@@ -310,8 +308,12 @@ class WorkerProcess:
         self._process.wait()
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        _remove(self._launch.temporary)
+        self._clear()
         self._gone.set()
+
+    def _clear(self) -> None:
+        if self._launch.temporary:
+            self._launch.temporary.remove()
 
     async def aclose(self) -> None:
         """Kill it and wait until it is gone; may be called twice."""
@@ -320,15 +322,6 @@ class WorkerProcess:
             await self._gone.wait()
         elif hasattr(self, "_socket"):
             self._socket.close()
-
-
-def _remove(folder: str) -> None:
-    """Remove a worker's temporary folder, where it had one."""
-    if folder:
-        try:
-            Path(folder).rmdir()  # the rule, and it takes no descriptor
-        except OSError:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _watched(process: "subprocess.Popen[bytes]") -> int:
