@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -17,6 +18,7 @@ from agent_skills.isolation.launching import Launch
 from agent_skills.isolation.process import WorkerProcess
 from agent_skills.isolation.sandbox import Sandbox
 
+ATTEMPTS = Path(__file__).with_name("attempts.py")
 KILLS = 20
 
 
@@ -190,6 +192,54 @@ async def test_no_program_outlives_its_worker(start_plain, marker):
         with anyio.fail_after(60):  # one that has forked may not be known by its new name yet
             while len(running(marker)) < 3:
                 await anyio.sleep(0.01)
+    assert await gone(marker)
+
+
+HOST = """
+import sys
+import anyio
+from agent_skills.isolation import bubblewrap, landlock
+from agent_skills.isolation.process import WorkerProcess
+from agent_skills.isolation.sandbox import Imports, Interpreter, Sandbox, plain
+
+async def main(how, attempts, marker):
+    system = Interpreter(executable="/usr/bin/python3", needs=())
+    room, imports = Sandbox(programs=True, processes=10_000), Imports(modules={"attempts": attempts})
+    launch = {
+        "plain": plain,
+        "landlock": lambda: landlock.launch(room, system, imports),
+        "bubblewrap": lambda: bubblewrap.launch(room, Interpreter.own(), imports),
+    }[how]()
+    worker = await WorkerProcess.start("of a test", launch)
+    sleep = {"mode": 1, "file": "/bin/sleep", "args": ["sleep", marker]}
+    for _ in range(2):
+        await worker.ask({"function": "os:spawnv", "arguments": sleep}, timeout_s=60)
+    if how != "plain":
+        await worker.ask({"function": "attempts:start_programs", "arguments": {"marker": marker, "count": 1}}, timeout_s=600)
+    await anyio.sleep_forever()
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+async def test_no_program_outlives_a_host_that_is_killed(mechanism, marker):
+    await kill_host(mechanism, marker, programs=4)
+
+
+async def test_no_program_of_a_plain_worker_outlives_a_host_that_is_killed(marker):
+    await kill_host("plain", marker, programs=2)
+
+
+async def kill_host(how, marker, programs):
+    arguments = (sys.executable, "-c", HOST, how, str(ATTEMPTS), marker)
+    async with await anyio.open_process(arguments, stdin=None, stdout=None, stderr=None) as host:
+        try:
+            with anyio.fail_after(60):
+                while len(running(marker)) < programs + 1:  # the host has it among its arguments too
+                    assert host.returncode is None
+                    await anyio.sleep(0.01)
+        finally:
+            host.kill()
     assert await gone(marker)
 
 

@@ -64,6 +64,7 @@ def launch(sandbox: Sandbox, interpreter: Interpreter, imports: Imports) -> Laun
             landlock={"read": [*read, *_DEVICES], "write": [temporary.path, *sandbox.write, "/dev/null"]},
             seccomp=program(Allowed(forks=sandbox.programs, signals=False, loopback=False)).hex(),
         ),
+        starts_programs=sandbox.programs,
         path=imports.path,
         modules=imports.modules,
         folder=sandbox.folder or temporary.path,

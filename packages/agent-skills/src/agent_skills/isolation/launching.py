@@ -51,6 +51,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     tells_pid: bool = False
     """The command is bubblewrap, which says the number of the process that it started."""
     parent_is_host: bool = True
+    starts_programs: bool = False
+    """It may, and no namespace ends them: they are killed once the worker has ended, also where its host was killed."""
     egress: Egress = Egress()
     """Where there are hosts, the worker listens in its own network, and hands its socket over."""
     temporary: TemporaryFolder | None = None

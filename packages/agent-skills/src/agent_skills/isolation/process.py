@@ -109,6 +109,7 @@ class WorkerProcess:
         order = {
             "confine": None if launch.confinement is None else msgspec.to_builtins(launch.confinement),
             "parent": os.getpid() if launch.parent_is_host else 0,
+            "starts": launch.starts_programs,
             "path": launch.path,
             "modules": launch.modules,
             "folder": launch.folder,

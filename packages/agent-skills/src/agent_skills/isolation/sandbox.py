@@ -153,6 +153,7 @@ def plain() -> Launch:
     path = [one for one in folders if "site-packages" in one or not one.startswith(stdlib)]
     return Launch(
         command=(Interpreter.own().executable, "-I", "-S", "-B", worker_program()),
+        starts_programs=True,
         path=tuple(path),
         environment=inherited_environment(),
     )

@@ -92,6 +92,8 @@ def serve(descriptor: int) -> None:
 def _prepare(order: Order, keep: int) -> None:
     os.closerange(3, keep)  # what bubblewrap left open
     os.closerange(keep + 1, _DESCRIPTORS)
+    if order["starts"]:
+        __import__("kernel").end_group_after(_DESCRIPTORS)  # before it may kill nobody any more
     if order["confine"] is not None:
         confinement = __import__("confinement")  # level 1 has none
 
@@ -99,7 +101,7 @@ def _prepare(order: Order, keep: int) -> None:
     if order["parent"]:
         kernel = __import__("kernel")  # bubblewrap does this itself
 
-        kernel.die_with_parent(order["parent"])
+        kernel.die_with_parent(order["parent"])  # a change of user would take it back
     sys.path.remove(__file__.rpartition("/")[0])  # what is on the path from here on is the plugin's
     if order["folder"]:
         os.chdir(order["folder"])
