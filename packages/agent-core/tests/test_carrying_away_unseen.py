@@ -5,7 +5,6 @@ import pytest
 from agent_core.history import History
 from agent_core.messages import Message, user
 from agent_core.policy import Rules, Verdict
-from agent_core.progress import Progress
 from agent_core.state import RunState
 from agent_core.tools import ArgumentRole, FieldLabel, Label, ToolCall, ToolResult, ToolSpec
 
@@ -166,10 +165,8 @@ def test_each_sub_agent_opens_no_links_of_its_own_for_a_run_that_may():
 
 
 def test_what_the_machine_says_of_a_rejected_answer_is_not_the_persons_word():
-    note = user(
-        f"Your answer does not fit its JSON schema: {AWAY!r} is none, {THIEF!r} neither. Answer again."
-    )
-    revised = {"progress": Progress(answers_revised=1)}
-    assert decide(FETCH, {"url": AWAY}, *NOTES, *PAGE, note, **revised) is ASK
-    assert decide(MAIL, {"to": THIEF, "text": "x"}, *NOTES, *PAGE, note, **revised) is ASK
-    assert decide(FETCH, {"url": "shop.example/offers"}, *NOTES, *PAGE, note, **revised) is ALLOW
+    wrong = f"Your answer does not fit its JSON schema: {AWAY!r} is none, {THIEF!r} neither. Answer again."
+    note = Message(role="user", parts=user(wrong).parts, note=True)
+    assert decide(FETCH, {"url": AWAY}, *NOTES, *PAGE, note) is ASK
+    assert decide(MAIL, {"to": THIEF, "text": "x"}, *NOTES, *PAGE, note) is ASK
+    assert decide(FETCH, {"url": "shop.example/offers"}, *NOTES, *PAGE, note) is ALLOW

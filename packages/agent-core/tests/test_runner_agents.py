@@ -19,6 +19,7 @@ from agent_core import (
 from agent_core import events as ev
 from agent_core.errors import JournalUnavailableError
 from agent_core.messages import assistant
+from agent_core.policy import ALLOWED, Decision, Verdict
 from agent_core.testing import (
     InMemoryJournal,
     NoMemory,
@@ -144,6 +145,41 @@ async def test_it_gets_a_share_of_what_is_left_and_no_more_than_its_own_limits()
     assert all(share.cost_usd == 1.0 for share in shares)
 
 
+async def test_a_sub_agent_that_a_person_is_asked_about_has_its_share_kept_for_it():
+    """It may begin while the others are under way, which then have had no more than theirs."""
+    begun = anyio.Event()
+
+    async def wait():
+        await begun.wait()
+        return "it has begun"
+
+    asked = replace(reader([call("begin"), answer("late")], tools={"begin": begun.set}), name="asked")
+    slow = replace(reader([call("wait"), answer("slow")], tools={"wait": wait}), name="slow")
+    both = calls(
+        *[ToolCall(tool_call_id=name, name=name, arguments={"task": "t"}) for name in ("asked", "slow")]
+    )
+
+    def ask(state, spec, call):
+        return Decision(verdict=Verdict.ASK) if spec.name == "asked" else ALLOWED
+
+    runner = runner_with([both, answer("done")], asked, slow, policy=ask)
+    run_id = await runner.start("go", limits=Limits(turns=11))
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(runner.drive, run_id)
+            while not await delegated(runner, run_id):
+                await anyio.sleep(0.001)
+            await runner.send(run_id, ev.ApprovalGranted(at=1.0, tool_call_id="asked", by="ann"))
+            begun.set()
+    state = await runner.drive(run_id)
+    assert state.phase is Phase.DONE, state.error
+    shares = {
+        (one := await runner.load(key)).agent: one.limits.turns for key in await delegated(runner, run_id)
+    }
+    assert shares["slow"] == 5, "half of what is left once the run has taken a turn"
+    assert shares["asked"] <= 8
+
+
 async def test_where_nothing_is_left_it_is_not_called():
     agent = reader([answer("x")])
     runner = runner_with([ask(), answer("so be it")], agent)
@@ -249,6 +285,20 @@ async def test_while_it_waits_for_a_person_nothing_runs_and_its_caller_goes_on_a
     done = await runner.drive(state.run_id)
     assert (done.phase, done.answer) == (Phase.DONE, "all done")
     assert len(tools.ran) == 1
+
+
+async def test_cancelling_a_fork_leaves_alone_what_the_other_run_delegated():
+    wipe = ToolSpec(name="wipe", description="", parameters={"type": "object"}, labels=(Label.DESTROYS,))
+    tools = ScriptedTools({"wipe": lambda: "wiped"}, specs=[wipe])
+    agent = reader([call("wipe", tool_call_id="w"), answer("It is wiped.")], tools=tools)
+    runner = runner_with([ask(), answer("all done")], agent)
+    state = await runner.run("go")
+    (child_id,) = await delegated(runner, state.run_id)
+    forked = await runner.fork(state.run_id, state.seq)
+    assert (await runner.cancel(forked, by="ann")).phase is Phase.CANCELLED
+    assert (await runner.load(child_id)).phase is Phase.AWAITING
+    assert (await runner.cancel(state.run_id, by="ann")).phase is Phase.CANCELLED
+    assert (await runner.load(child_id)).phase is Phase.CANCELLED
 
 
 @pytest.mark.parametrize("crash_at", range(2, 14))

@@ -5,6 +5,7 @@ import pytest
 from agent_core import events as ev
 from agent_core.divergence import diverge
 from agent_core.errors import ConfigurationError, IllegalEventError, RunNotFoundError, StaleCompletionError
+from agent_core.policy import Decision, Verdict
 from agent_core.runner import Runner
 from agent_core.state import Phase
 from agent_core.testing import InMemoryJournal, NoMemory, ScriptedModel, answer, call
@@ -115,3 +116,63 @@ def test_journals_of_different_length():
     difference = diverge([started], [again, ev.ContextHydrated(at=3.0)])
     assert (difference.common, difference.left, len(difference.right)) == (1, (), 1)
     assert diverge([], []).common == 0
+
+
+async def test_what_a_person_allowed_in_a_run_is_asked_about_again_in_its_fork(runner_of, journal):
+    ran = []
+
+    def ask(state, spec, call):
+        return Decision(verdict=Verdict.ASK, reason="it destroys")
+
+    script = [call("drop", {"table": "orders"}), answer("dropped")]
+    tools = {"drop": lambda table: ran.append(table) or "gone"}
+    runner = runner_of(script, tools, journal=journal, policy=ask)
+    waiting = await runner.run("Drop it.")
+    (asked,) = waiting.calls
+    granted = ev.ApprovalGranted(at=1.0, tool_call_id=asked, by="ann")
+    allowed = await runner.send(waiting.run_id, granted)
+    await runner.drive(waiting.run_id)
+    assert ran == ["orders"]
+    forked = await runner.drive(await runner.fork(waiting.run_id, allowed.seq))
+    assert (forked.phase, ran) == (Phase.AWAITING, ["orders"]), "it was allowed once, in the other run"
+    await runner.send(forked.run_id, granted)
+    assert (await runner.drive(forked.run_id)).phase is Phase.DONE
+    assert ran == ["orders", "orders"]
+
+
+async def test_a_decision_that_is_given_to_the_fork_itself_holds(runner_of, journal):
+    ran = []
+
+    def ask(state, spec, call):
+        return Decision(verdict=Verdict.ASK, reason="it destroys")
+
+    tools = {"drop": lambda table: ran.append(table) or "gone"}
+    script = [call("drop", {"table": "orders"}), answer("dropped")]
+    runner = runner_of(script, tools, journal=journal, policy=ask)
+    waiting = await runner.run("Drop it.")
+    (asked,) = waiting.calls
+    other = ev.ApprovalGranted(at=1.0, tool_call_id=asked, by="ann", arguments={"table": "drafts"})
+    forked = await runner.drive(await runner.fork(waiting.run_id, waiting.seq, then=[other]))
+    assert (forked.phase, ran) == (Phase.DONE, ["drafts"])
+
+
+async def test_a_fork_with_events_of_its_own_is_written_at_once(finished, journal):
+    """Half of it would be a run that somebody may take up."""
+    runner, state = finished
+    written = []
+
+    def counted(name):
+        write = getattr(journal, name)
+
+        async def writing(*arguments, **more):
+            written.append(name)
+            return await write(*arguments, **more)
+
+        return writing
+
+    journal.append, journal.fork = counted("append"), counted("fork")
+    (made,) = [one for one in events_of(journal, state.run_id) if isinstance(one, ev.ToolsCalled)]
+    back = ev.tool_back(ToolResult(tool_call_id=made.message.tool_calls[0].tool_call_id, content="4"), at=1.0)
+    forked = await runner.fork(state.run_id, 3, then=[back])
+    assert written == ["append"]
+    assert len(journal.runs[forked]) == 4

@@ -271,3 +271,24 @@ async def test_only_who_is_declared_to_call_others_is_given_tools(runner_of):
     tools._specs["script"] = msgspec.structs.replace(tools.spec("script"), calls_tools=False)
     await run(runner_of, tools)
     assert given == [None]
+
+
+async def test_a_tool_that_calls_others_is_never_repeated_silently(runner_of):
+    """Whatever it says of itself: among what it called may be a mail that was sent."""
+
+    class KilledError(BaseException):
+        """The process dies."""
+
+    async def body(tools):
+        await tools("mail", {"to": "", "text": "hi"})
+        raise KilledError
+
+    tools = tools_of(body)
+    tools._specs["script"] = msgspec.structs.replace(tools.spec("script"), idempotent=True)
+    runner = runner_of([call("script"), answer("done")], tools)
+    run_id = await runner.start("go")
+    with pytest.raises(KilledError):
+        await runner.drive(run_id)
+    assert len(made(tools)) == 1
+    assert (await runner.drive(run_id)).phase is Phase.AWAITING
+    assert len(made(tools)) == 1

@@ -51,7 +51,7 @@ def test_the_version_is_raised_with_the_shape_of_a_state():
         cls.__name__: cls.__struct_fields__ for cls in (RunState, CallState, Progress, Seen, Lesson, Spent)
     }
     assert (SNAPSHOT_VERSION, {name: len(fields) for name, fields in shape.items()}) == (
-        b"3:",
+        b"4:",
         {"RunState": 27, "CallState": 13, "Progress": 4, "Seen": 3, "Lesson": 3, "Spent": 4},
     )
 

@@ -156,7 +156,7 @@ def test_a_revised_answer_is_forgotten_and_its_reason_is_asked(state_in, samples
     state = after(state_in(Phase.RESPONDING), samples[ev.AnswerAccepted], samples[ev.AnswerRevised])
     assert state.phase is Phase.REASONING
     assert state.answer == ""
-    assert state.messages[-1] == user("too short")
+    assert state.messages[-1] == Message(role="user", parts=(Text(text="too short"),), note=True)
     state = evolve(state, samples[ev.ModelAnswered])
     assert not state.answer_accepted
 

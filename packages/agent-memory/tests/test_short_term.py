@@ -75,6 +75,14 @@ def test_turns_begin_with_a_person() -> None:
     assert turns((opening, *FIRST, *SECOND)) == [(opening,), FIRST, SECOND]
 
 
+def test_why_an_answer_was_sent_back_begins_no_turn() -> None:
+    sent_back = Message(role="user", parts=user("shorter, please").parts, note=True)
+    assert turns((*FIRST, sent_back, assistant("1"), *SECOND)) == [
+        (*FIRST, sent_back, assistant("1")),
+        SECOND,
+    ]
+
+
 exchanges = st.sampled_from([FIRST, SECOND, (user("w " * 9), CALL, RESULT, CALL, RESULT, assistant("x"))])
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from agent_core import events as ev
+from agent_core.errors import ConfigurationError
 from agent_core.json_types import JsonObject
 from agent_core.limits import Limits, share
 from agent_core.messages import Message, user
@@ -91,6 +92,18 @@ def spec(agent: SubAgent) -> ToolSpec:
     )
 
 
+def by_name(agents: Sequence[SubAgent]) -> dict[str, SubAgent]:
+    """Sub-agents by their names.
+
+    Raises:
+        ConfigurationError: two have the same.
+    """
+    named = {agent.name: agent for agent in agents}
+    if len(named) < len(agents):
+        raise ConfigurationError("two sub-agents have the same name; the model could not tell them apart")
+    return named
+
+
 def begun(
     parent: RunState, call: ToolCall, agent: SubAgent, *, run_id: str, among: int, at: float, model: str
 ) -> ev.RunStarted:
@@ -101,7 +114,7 @@ def begun(
         call: Its call of the sub-agent.
         agent: The sub-agent.
         run_id: The id of the new run; its session is its own and has the same name.
-        among: How many delegations are under way, this one included.
+        among: How many delegations are under way or to come, this one included.
         at: The time, in seconds since the epoch.
         model: The name of the model that will be asked.
     """

@@ -41,5 +41,5 @@ def timed_out(call: ToolCall, spec: ToolSpec | None) -> ToolResult:
         tool_call_id=call.tool_call_id,
         content=f"{call.name} did not end{within} and was stopped.",
         error="timeout",
-        retryable=spec is not None and spec.idempotent,
+        retryable=spec is not None and spec.is_repeatable,
     )

@@ -48,7 +48,7 @@ async def execute(drive: "Drive", effect: eff.ExecuteTool) -> None:
                 ev.InputRequested(at=drive.now(), tool_call_id=call.tool_call_id, question=question)
             )
             return
-        if not spec.idempotent:
+        if not spec.is_repeatable:
             await drive.commit(ev.ToolStarted(at=drive.now(), tool_call_id=call.tool_call_id))
             if drive.state.is_over:  # cancelled by another process meanwhile: the intent was not journaled
                 return
@@ -92,7 +92,7 @@ def _refusal(drive: "Drive", effect: eff.ExecuteTool, spec: ToolSpec, call: Tool
         place = list(state.calls).index(call.tool_call_id)
         if is_over_calls(state.limits, state.spent, len(state.calls), place):
             return over_limit(drive, call, f"it may make {state.limits.tool_calls} tool calls")
-    if effect.interrupted and not spec.idempotent:  # even if approved: that was for running it once
+    if effect.interrupted and not spec.is_repeatable:  # even if approved: that was for running it once
         reason = f"{call.name} began before the interruption and may have done its work; run it again?"
         return ev.ApprovalRequested(at=drive.now(), tool_call_id=call.tool_call_id, reason=reason)
     if effect.approved or call.malformed:  # what is malformed is refused by the tools, and asks nobody
@@ -187,11 +187,8 @@ def _begun(drive: "Drive", call: ToolCall, run_id: str) -> ev.RunStarted:
             f"run {state.run_id} called the sub-agent {call.name!r}, and this runner has none of that name; "
             "drive it with a runner that does"
         )
-    among = sum(
-        one.call.name in drive.adapters.agents
-        for one in planning.ready(state.calls)
-        if one.status in planning.RUNNING
-    )
+    to_come = [one for one in planning.asked(state.calls) if one.result is None]  # should a person allow it
+    among = sum(one.call.name in drive.adapters.agents for one in (*planning.ready(state.calls), *to_come))
     model = (agent.model or drive.adapters.model).profile.name
     return agents.begun(state, call, agent, run_id=run_id, among=max(1, among), at=drive.now(), model=model)
 

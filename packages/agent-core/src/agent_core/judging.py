@@ -83,7 +83,7 @@ async def by_critic(critic: Critic, adapters: Adapters, state: RunState) -> ev.E
 def _may_repeat(adapters: Adapters, call: CallState) -> bool:
     """Whether a call does no harm if it is made again: by what its tool is, or by what it said of its failure."""
     spec = adapters.tools.spec(call.call.name)
-    return spec is None or spec.idempotent or (call.result is not None and call.result.retryable)
+    return spec is None or spec.is_repeatable or (call.result is not None and call.result.retryable)
 
 
 async def _asked(ask: Callable[[], Awaitable[Judgement]], timeout_s: float) -> Judgement:

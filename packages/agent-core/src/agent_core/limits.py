@@ -86,7 +86,7 @@ def share(limits: Limits, spent: Spent, own: Limits, among: int) -> Limits:
         limits: Those of the run that delegates.
         spent: What it has spent, finished delegations included.
         own: What the sub-agent may spend at the most.
-        among: How many delegations are under way, this one included. They take the same time, so time is not divided.
+        among: How many delegations are under way or to come, this one included. They take the same time, so time is not divided.
     """
     usage = spent.usage
     output_tokens = usage.output_tokens + usage.reasoning_tokens

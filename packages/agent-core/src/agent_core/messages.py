@@ -74,6 +74,8 @@ class Message(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
     parts: tuple[Part, ...]
     cache: bool = False
     """True: the prompt up to here will come again, so a provider that must be told is to keep it."""
+    note: bool = False
+    """True: no person wrote it, though it stands where a person's messages do: it says why an answer was sent back."""
 
     @property
     def text(self) -> str:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agent_core import dispatch, forking, loading
 from agent_core import events as ev
 from agent_core.adapters import Adapters
-from agent_core.agents import Forgetful, SubAgent
+from agent_core.agents import Forgetful, SubAgent, by_name
 from agent_core.chat import Delta
 from agent_core.divergence import Divergence
 from agent_core.drive import Drive
@@ -84,7 +84,7 @@ class Runner:
             escalate=escalate,
             critic=critic,
             answer_check=answer_check,
-            agents=_by_name(agents),
+            agents=by_name(agents),
             snapshots=snapshots,
             delegation=self,
         )
@@ -320,7 +320,14 @@ class Runner:
         """
         new_id = new_id or self.adapters.ids.new("run")
         await forking.fork(
-            self.adapters.journal, run_id, at_seq, new_id, prompt=prompt, then=then, writer=self._name
+            self.adapters.journal,
+            run_id,
+            at_seq,
+            new_id,
+            prompt=prompt,
+            then=then,
+            writer=self._name,
+            at=self.now(),
         )
         return new_id
 
@@ -352,7 +359,7 @@ class Runner:
                 model=agent.model or adapters.model,
                 tools=agent.tools or adapters.tools,
                 memory=agent.memory or NO_MEMORY,
-                agents=_by_name(agent.agents),
+                agents=by_name(agent.agents),
             )
         return adapters
 
@@ -368,11 +375,15 @@ class Runner:
             return await self._driven_to_rest(drive)
 
     async def revoke(self, started: ev.RunStarted, *, by: str, reason: str) -> RunState:
-        """Cancel a delegated run if it is not over; one that does not exist is journaled as cancelled."""
+        """Cancel a delegated run if it is not over; one that does not exist is journaled as cancelled.
+
+        One that another run delegated is left alone: a fork waits for what the run that it was copied from began.
+        """
         cancelled = ev.RunCancelled(at=self.now(), by=by, reason=reason)
         try:
             state = await self.load(started.run_id)
-            return state if state.is_over else await self.send(started.run_id, cancelled)
+            is_own = state.parent_id == started.parent_id
+            return await self.send(started.run_id, cancelled) if is_own and not state.is_over else state
         except RunNotFoundError:
             with suppress(JournalConflictError):  # it began meanwhile
                 events = (started, cancelled)
@@ -385,10 +396,3 @@ class Runner:
 
 DEFAULT_LIMITS = Limits()
 NO_MEMORY = Forgetful()
-
-
-def _by_name(agents: Sequence[SubAgent]) -> dict[str, SubAgent]:
-    named = {agent.name: agent for agent in agents}
-    if len(named) < len(agents):
-        raise ConfigurationError("two sub-agents have the same name; the model could not tell them apart")
-    return named

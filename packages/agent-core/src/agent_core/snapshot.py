@@ -13,7 +13,7 @@ from agent_core.history import History
 from agent_core.messages import Message
 from agent_core.state import RunState
 
-SNAPSHOT_VERSION = b"3:"
+SNAPSHOT_VERSION = b"4:"
 """To be raised with every change of `RunState`, or of how events change it, after which an older snapshot would lie."""
 
 SNAPSHOT_EVERY = 100

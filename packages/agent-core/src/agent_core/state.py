@@ -332,7 +332,7 @@ def _answer_accepted(state: RunState, _: ev.AnswerAccepted) -> RunState:
 
 
 def _answer_revised(state: RunState, event: ev.AnswerRevised) -> RunState:
-    note = Message(role="user", parts=(Text(text=event.reason),))
+    note = Message(role="user", parts=(Text(text=event.reason),), note=True)
     return replace(
         state,
         messages=state.messages.extended(note),

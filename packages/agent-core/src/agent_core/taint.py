@@ -21,6 +21,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import TypeAlias
 
 import msgspec
 
@@ -41,6 +42,7 @@ from agent_core.naming import (
     stands_in,
     without_scheme,
 )
+from agent_core.planning import CallState
 from agent_core.recollection import recollections, without_recalled
 from agent_core.state import RunState
 from agent_core.tools import Label, ToolCall, ToolResult
@@ -106,13 +108,8 @@ class Provenance:
             self._before |= {*_OF_RECOLLECTIONS}
             text = "\n".join(recalled)
             self.untrusted.append(Untrusted(RECALLED, plain(text), "", text, 0))
-        calls = _calls(state)
-        self._given = [
-            (made_at, plain(text)) for given, made_at in calls.values() for text in _words_of(given)
-        ]
-        read = [
-            (place, result, *calls.get(result.tool_call_id, ({}, place))) for place, result in _results(state)
-        ]
+        calls, read = _made_and_read(state)
+        self._given = [(made_at, plain(text)) for given, made_at in calls for text in _words_of(given)]
         sorted_parts = [parted(result, arguments) for _, result, arguments, _ in read]
         named = _named(self._written, [item for parts in sorted_parts for item in parts.items])
         for (place, result, arguments, made_at), parts in zip(read, sorted_parts, strict=True):
@@ -211,11 +208,14 @@ class Provenance:
         return called_by_name(self._written, text, (source.text for source in self.own))
 
     def calls_since(self, label: Label, *, until: str) -> Iterator[ToolCall]:
-        """The calls that were made once a result with this label was read, up to the one with this id."""
+        """The calls that were made once a result with this label was read, up to the one with this id, if it is of the last
+        message that made any: calls of earlier turns may have had the same id.
+        """
         was_read = label in self._before
-        for message in self._messages:
+        last = max((place for place, one in enumerate(self._messages) if one.tool_calls), default=-1)
+        for place, message in enumerate(self._messages):
             for call in message.tool_calls if was_read else ():
-                if call.tool_call_id == until:
+                if place == last and call.tool_call_id == until:
                     return
                 yield call
             was_read = was_read or any(label in result.labels for result in message.tool_results)
@@ -332,33 +332,47 @@ def _results(state: RunState) -> Iterator[tuple[int, ToolResult]]:
         if message.role == "tool":
             for result in message.tool_results:
                 yield place, result
-    held = (*state.finished.values(), *state.calls.values()) if state.plan_call_id or state.finished else ()
-    for call in held:
+    for call in _held(state):
         if call.result is not None:
             yield len(state.messages), call.result
 
 
-def _calls(state: RunState) -> dict[str, tuple[JsonObject, int]]:
-    """The arguments of each call, and the place of the message that made it."""
-    found: dict[str, tuple[JsonObject, int]] = {}
-    for key, one in {**state.finished, **state.calls}.items():
-        found[key] = one.call.arguments, len(state.messages)
+def _held(state: RunState) -> tuple[CallState, ...]:
+    """The calls of plans, which stand in no message."""
+    return (*state.finished.values(), *state.calls.values()) if state.plan_call_id or state.finished else ()
+
+
+_Made: TypeAlias = tuple[JsonObject, int]
+"""The arguments of a call, and the place of the message that made it."""
+
+
+def _made_and_read(state: RunState) -> tuple[list[_Made], list[tuple[int, ToolResult, JsonObject, int]]]:
+    """All calls, and all results with their places, each behind the call that it is of.
+
+    That is the last one before it with its id: in a later turn, or in the next run of a session, an id may come again.
+    """
+    end = len(state.messages)
+    made = [(call.call.arguments, end) for call in _held(state)]
+    read = [(end, call.result, call.call.arguments, end) for call in _held(state) if call.result is not None]
+    latest: dict[str, _Made] = {}
     for place, message in enumerate(state.messages):
-        if message.role == "assistant":
-            for call in message.tool_calls:
-                found[call.tool_call_id] = call.arguments, place
-    return found
+        for call in message.tool_calls:
+            latest[call.tool_call_id] = call.arguments, place
+            made.append((call.arguments, place))
+        if message.role == "tool":
+            read.extend(
+                (place, one, *latest.get(one.tool_call_id, ({}, place))) for one in message.tool_results
+            )
+    return made, read
 
 
 def _from_people(state: RunState) -> Iterator[str]:
     """What stands in messages of the user's, but for a task that a model gave after it had read untrusted content, and for
-    what the machine says of a rejected answer: it may repeat the answer.
+    notes, such as why an answer was rejected: they may repeat what a model said.
     """
     task = state.input if state.parent_id and Label.RETURNS_UNTRUSTED in state.read_before else None
-    people = [message for message in state.messages if message.role in {"user", "system"}]
-    notes = state.progress.answers_revised  # they are the newest of these
-    for message in people[: len(people) - notes]:
-        if message != task:
+    for message in state.messages:
+        if message.role in {"user", "system"} and not message.note and message != task:
             yield message.text
 
 

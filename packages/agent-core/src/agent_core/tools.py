@@ -82,6 +82,11 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How a weak model's answer is composed from the result: a `str.format` template over the arguments and
     `result`. Empty: the result itself is the answer."""
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be run again without asking: it is idempotent, and calls no others, which may be anything."""
+        return self.idempotent and not self.calls_tools
+
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """The values that one argument may take, as a skill read them in the request before any model is asked."""

@@ -49,7 +49,7 @@ def extract(turns: Sequence[Turn], max_tokens: int, count_tokens: CountTokens) -
         (message.role, sentence.strip()[:_MAX_CHARS])
         for turn in turns
         for message in turn
-        if message.role in {"user", "assistant"}
+        if message.role in {"user", "assistant"} and not message.note
         for sentence in _SENTENCES.findall(without_recalled(message.text))
         if len(_WORDS.findall(sentence)) >= _MIN_WORDS
     ]

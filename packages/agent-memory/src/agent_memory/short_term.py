@@ -20,7 +20,7 @@ def turns(messages: Iterable[Message]) -> list[Turn]:
     """The conversation, cut before each message of a person. A tool's result stays with its call."""
     cut: list[list[Message]] = []
     for message in messages:
-        if message.role == "user" or not cut:
+        if (message.role == "user" and not message.note) or not cut:
             cut.append([])
         cut[-1].append(message)
     return [tuple(turn) for turn in cut]

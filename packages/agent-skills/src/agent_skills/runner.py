@@ -312,13 +312,13 @@ def _classify(skill: AnySkill, error: BaseException) -> tuple[str, bool]:
     match error:
         case SkillTimeoutError():
             # Half of a call that is not idempotent may be done: to make it again is not ours to decide.
-            return "timeout", skill.spec.idempotent
+            return "timeout", skill.spec.is_repeatable
         case SkillBusyError():
             return "busy", True
         case UnreadableResultError():
             return "unreadable_result", False
         case WorkerDiedError():
-            return "worker_died", skill.spec.idempotent
+            return "worker_died", skill.spec.is_repeatable
         case IsolationError():
             return "isolation_missing", False
         case SkillFailedError():
