@@ -128,6 +128,61 @@ async def test_killed_in_the_middle_every_run_finishes_and_no_acknowledged_event
             assert again.events[: len(before)] == before
 
 
+async def sent(client, n, prompt):
+    """The run that a request with an idempotency key began, by one of the routes that begin runs; None: no reply came."""
+    kinds = {
+        "/api/v1/runs": {"prompt": prompt},
+        "/v1/chat/completions": {"model": "agent", "messages": [{"role": "user", "content": prompt}]},
+        "/v1/responses": {"model": "agent", "input": prompt},
+    }
+    path, body = list(kinds.items())[n % 3]
+    body = dict(body)
+    if path.startswith("/v1/") and n % 2:
+        body["stream"] = True
+    if path == "/v1/responses" and n % 4 < 2:
+        body["background"] = True
+    try:
+        reply = await client.post(path, json=body, headers={"Idempotency-Key": f"key-{n}"})
+    except httpx.TransportError:  # the daemon was killed
+        return None
+    assert reply.status_code in {200, 202}, reply.text
+    return reply.headers.get("x-run-id") or reply.json()["run_id"]
+
+
+@few_and_many(24, 200)
+async def test_a_request_with_an_idempotency_key_begins_one_run_however_often_the_daemon_is_killed(
+    agentd, count, tell
+):
+    """Each time it is killed somewhere between the first write of a request and its last reply, then all is sent again."""
+    room = {"AGENT_MAX_RUNS": str(2 * count)}
+    prompts = [f"keyed={n} calls=1 words=5 ms=150" for n in range(count)]
+    seen = {}
+    cut_off = 0
+    for kill_after_s in (0.15, 0.4, 0.9, None):
+        daemon = agentd(**room)
+        async with daemon.client() as client, asyncio.TaskGroup() as tasks:
+            replies = [tasks.create_task(sent(client, n, prompt)) for n, prompt in enumerate(prompts)]
+            if kill_after_s is not None:
+                await asyncio.sleep(kill_after_s)
+                daemon.process.kill()
+                daemon.process.wait()
+        for n, reply in enumerate(replies):
+            cut_off += reply.result() is None
+            if reply.result() is not None:
+                assert seen.setdefault(n, reply.result()) == reply.result()
+    tell(f"{cut_off} of {3 * count} requests were cut off")
+    assert cut_off >= count / 4, "killed in the middle"
+    async with daemon.client() as client:
+        items, cursor = [], ""
+        while cursor is not None:
+            page = (await client.get("/api/v1/runs", params={"limit": 200, "cursor": cursor})).json()
+            items, cursor = items + page["items"], page["next_cursor"]
+        assert sorted(one["prompt"] for one in items) == sorted(prompts)
+        assert {one["run_id"] for one in items} == set(seen.values())
+        for run_id in seen.values():
+            assert (await rest(client, run_id))["answer"].split() == [f"w{n}" for n in range(5)]
+
+
 async def test_a_client_that_leaves_stops_nothing(agentd, scripted_model):
     async with agentd().client() as client:
         ids = [await begin(client, f"left={n} words=20 ms=30") for n in range(8)]

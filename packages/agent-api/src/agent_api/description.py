@@ -25,8 +25,9 @@ _ALWAYS = {
     507: "The disk is full.",
 }
 _WRITING = {
-    409: "It cannot be done now, or the idempotency key was used for another request.",
+    409: "It cannot be done now, or a request of the same idempotency key is still under way.",
     413: "The body, or what the model would have to read, is too large.",
+    422: "The idempotency key was used for another request.",
 }
 _FRAMEWORKS_400 = HTTPStatus.BAD_REQUEST.description  # its own idea of 400 has this text
 _ASKING = {502: "The model refused the request."}

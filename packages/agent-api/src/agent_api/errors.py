@@ -18,7 +18,8 @@ AgentError
     ├── RateLimitedError        the key has asked too often, or spent what it may
     ├── AccessUnavailableError  the files of keys, sessions and spending cannot be written
     ├── A2aRefusedError         a message of the Agent2Agent protocol asks for what cannot be
-    ├── IdempotencyError        an idempotency key that cannot be used for this request
+    ├── IdempotencyError        an idempotency key that cannot be used for this request now
+    │   └── IdempotencyReusedError  it was used for another request
     └── OpenBindError           an address that others can reach, over plain HTTP
 """
 
@@ -168,10 +169,17 @@ class A2aRefusedError(ApiError):
 
 
 class IdempotencyError(ApiError):
-    """An idempotency key that cannot be used for this request."""
+    """An idempotency key that cannot be used for this request now."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"the idempotency key {why}")
+
+
+class IdempotencyReusedError(IdempotencyError):
+    """An idempotency key that was used for another request."""
+
+    def __init__(self) -> None:
+        super().__init__("was used for another request; choose a new one")
 
 
 class OpenBindError(ApiError):

@@ -1,14 +1,17 @@
 """Ingests that go on in the background of a daemon: how far each is, and what became of it. Knows no route.
 
-They are kept in memory. One that the daemon's end broke off is asked for again, and goes on where it was.
+What became of one is kept in a file; how far it is, in memory. One that the daemon's end broke off is asked for again, and goes
+on where it was.
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import anyio.to_thread
 import msgspec
 from anyio.abc import TaskGroup
 
@@ -25,6 +28,7 @@ MAX_AT_ONCE = 4
 """One is read at a time, for a tenant; the others wait."""
 KEPT = 100
 """So many that are over can be asked about; then the oldest go."""
+_ID = re.compile(r"ingest_[0-9a-f]+")
 
 
 class KeptOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,7 @@ class Ingests:
         self._knowledge = knowledge
         self._tasks = tasks
         self._views: dict[str, IngestView] = {}
+        self._folder = knowledge.folder / "ingests"
 
     def check(self) -> None:
         """Whether one more can be begun.
@@ -79,15 +84,22 @@ class Ingests:
             raise TooManyIngestsError(MAX_AT_ONCE)
 
     def begin(
-        self, name: str, origins: Sequence[Path], *, like: str = "", remove_missing: bool = False
+        self,
+        name: str,
+        origins: Sequence[Path],
+        *,
+        like: str = "",
+        remove_missing: bool = False,
+        ingest_id: str = "",
     ) -> IngestView:
-        """Read into a base in the background; see `KnowledgeBases.add`.
+        """Read into a base in the background; see `KnowledgeBases.add`. `ingest_id`: empty, a new one.
 
         Raises:
             TooManyIngestsError: as many as allowed are under way.
         """
         self.check()
-        view = IngestView(ingest_id=f"ingest_{secrets.token_hex(8)}", name=name, status="running")
+        ingest_id = ingest_id or f"ingest_{secrets.token_hex(8)}"
+        view = IngestView(ingest_id=ingest_id, name=name, status="running")
         over = [one for one, known in self._views.items() if known.status != "running"]
         for one in over[: max(0, len(over) - KEPT + 1)]:
             del self._views[one]
@@ -99,11 +111,21 @@ class Ingests:
         """How far one is.
 
         Raises:
-            NotFoundError: there is none of that id, or it was over long ago.
+            NotFoundError: there is none of that id, it was over long ago, or a daemon's end broke it off.
         """
-        if ingest_id not in self._views:
+        known = self.known(ingest_id)
+        if known is None:
             raise NotFoundError(f"there is no ingest {ingest_id!r}")
-        return self._views[ingest_id]
+        return known
+
+    def known(self, ingest_id: str) -> IngestView | None:
+        """The same; None: there is none."""
+        if ingest_id in self._views or not _ID.fullmatch(ingest_id):
+            return self._views.get(ingest_id)
+        try:
+            return msgspec.json.decode((self._folder / f"{ingest_id}.json").read_bytes(), type=IngestView)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     async def _read(self, view: IngestView, origins: Sequence[Path], like: str, remove_missing: bool) -> None:
         def tell(progress: "Progress") -> None:
@@ -121,6 +143,20 @@ class Ingests:
         else:
             result = msgspec.convert(report, IngestResult, from_attributes=True)
             self._now(view, status="done", passages=report.passages, result=result)
+        await anyio.to_thread.run_sync(self._keep, self._views[view.ingest_id])
+
+    def _keep(self, view: IngestView) -> None:
+        """Write down what became of one."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            part = self._folder / f"{view.ingest_id}.part"
+            part.write_bytes(msgspec.json.encode(view))
+            part.replace(self._folder / f"{view.ingest_id}.json")
+            kept = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+            for path in kept[:-KEPT]:
+                path.unlink(missing_ok=True)
+        except OSError as error:  # it is in the base all the same, and this is known until the daemon ends
+            logger.warning("what became of ingest %s is not kept: %s", view.ingest_id, error)
 
     def _now(self, view: IngestView, **changes: object) -> None:
         self._views[view.ingest_id] = msgspec.structs.replace(self._views[view.ingest_id], **changes)

@@ -9,6 +9,7 @@ import msgspec
 from agent_api.errors import (
     AccessUnavailableError,
     IdempotencyError,
+    IdempotencyReusedError,
     InvalidRequestError,
     KeyRefusedError,
     NotFoundError,
@@ -62,6 +63,7 @@ OUTCOMES: dict[type[AgentError], Outcome] = {
     ScopeMissingError: Outcome("scope-missing", HTTPStatus.FORBIDDEN, EXIT_USAGE),
     OriginRefusedError: Outcome("origin-refused", HTTPStatus.FORBIDDEN, EXIT_USAGE),
     IdempotencyError: Outcome("idempotency-key", HTTPStatus.CONFLICT, EXIT_FAILED),
+    IdempotencyReusedError: Outcome("idempotency-key-reused", HTTPStatus.UNPROCESSABLE_ENTITY, EXIT_USAGE),
     RateLimitedError: Outcome("rate-limited", HTTPStatus.TOO_MANY_REQUESTS, EXIT_FAILED),
     ProtocolError: Outcome("not-now", HTTPStatus.CONFLICT, EXIT_FAILED),
     SettingsError: Outcome("settings", HTTPStatus.INTERNAL_SERVER_ERROR, EXIT_USAGE),

@@ -5,6 +5,7 @@ owed, schedules and what they began. Owns the tables; who asks what of them is i
 from pathlib import Path
 
 from agent_api.a2a import pushes
+from agent_api.webhooks import hooks
 from agent_memory.sqlite_store import Schema, SqliteStore
 
 _SESSIONS = """CREATE TABLE sessions (
@@ -102,4 +103,5 @@ async def open_records(data_path: Path) -> SqliteStore:
     """
     records = await SqliteStore.open(data_path / "records.db", _SCHEMA)
     await records.change(pushes.prepare)
+    await records.change(hooks.prepare)
     return records

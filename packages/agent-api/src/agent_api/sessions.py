@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 
 import msgspec
 
+from agent_api.access.attempt import ONLY, Attempt
 from agent_api.errors import InvalidRequestError, NotFoundError
 from agent_api.supervisor import LIST_AT_MOST, Supervisor
 from agent_api.wire.runs import RunView
@@ -85,16 +86,19 @@ class Sessions:
         self.settle = settle
         self.supervisor = supervisor
 
-    async def create(self, *, name: str, metadata: Mapping[str, str]) -> SessionView:
-        """A session in which nothing was said yet.
+    async def create(self, *, name: str, metadata: Mapping[str, str], attempt: Attempt = ONLY) -> SessionView:
+        """A session in which nothing was said yet; or the one that an attempt before this one made.
 
         Raises:
             MemoryUnavailableError: the storage failed; there is no such session.
         """
-        runner = self.supervisor.agent.runner
-        now = runner.now()
+        if attempt.is_again:
+            known = await self.records.read(kept, attempt.stem_id("session"))
+            if known is not None:
+                return known
+        now = self.supervisor.agent.runner.now()
         view = SessionView(
-            session_id=runner.adapters.ids.new("session"),
+            session_id=attempt.new_id("session"),
             name=name,
             metadata=dict(metadata),
             created_at=now,

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
+from agent_api.access.attempt import ONLY, Attempt
 from agent_api.broadcast import Broadcast
 from agent_api.composition import Agent
 from agent_api.errors import RunBusyError, SessionBusyError, TooManyRunsError
@@ -19,7 +20,7 @@ from agent_api.spoken import Spoken
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
 from agent_core import events as ev
 from agent_core.chat import Delta
-from agent_core.errors import AgentError, RunNotFoundError
+from agent_core.errors import AgentError, ProtocolError, RunNotFoundError
 from agent_core.messages import Message
 from agent_core.ports import Observer, StoredEvent
 from agent_core.state import Phase, RunState
@@ -112,21 +113,26 @@ class Supervisor:
         *,
         message: Message | None = None,
         on_named: Callable[[str], None] = lambda _: None,
+        attempt: Attempt = ONLY,
     ) -> RunView:
         """Journal a new run and drive it in the background. `message` is its input, where that is more than a prompt.
 
         `on_named` is told its id before there is the run; what it raises keeps the run from beginning.
+
+        An attempt that is not the first finds the run of the one before, if it began one.
 
         Raises:
             TooManyRunsError: as many runs as allowed are being driven.
             SessionBusyError: its session is being erased.
             JournalUnavailableError: the storage failed; there is no such run.
         """
+        if (known := await self.begun_before(attempt)) is not None:
+            return known
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
         if new.session_id in self.erasing:
             raise SessionBusyError(new.session_id, "is being erased; wait a moment")
-        latest, run_id = _Latest(), self._named(on_named)
+        latest, run_id = _Latest(), self._named(on_named, attempt)
         await self.agent.runner.start(
             message or new.prompt,
             session_id=new.session_id,
@@ -137,6 +143,21 @@ class Supervisor:
         )
         self._spawn(run_id, latest.state)
         return run_view(latest.state, driven=True)
+
+    async def begun_before(self, attempt: Attempt) -> RunView | None:
+        """The run that an attempt before this one began, which goes on if nobody drives it; None: it began none.
+
+        Raises:
+            TooManyRunsError: it is there, and as many runs as allowed are being driven.
+        """
+        if not attempt.is_again:
+            return None
+        run_id = attempt.stem_id("run")
+        try:
+            self.take_up(await self.agent.runner.load(run_id))
+        except RunNotFoundError:
+            return None
+        return await self.view(run_id)
 
     async def view(self, run_id: str) -> RunView:
         """What is known of a run.
@@ -149,16 +170,29 @@ class Supervisor:
         interruption = None if state.is_over else self._interrupted.get(run_id)
         return run_view(state, driven=driven, trouble=interruption.reason if interruption else "")
 
-    async def command(self, run_id: str, command: ev.Event) -> RunView:
-        """Append a person's command and go on with the run.
+    async def command(self, run_id: str, command: ev.Event, *, attempt: Attempt = ONLY) -> RunView:
+        """Append a person's command and go on with the run. What the attempt before appended is not refused: it is done.
 
         Raises:
             RunNotFoundError: the journal knows no such run.
             IllegalEventError, StaleCompletionError: the run does not wait for this.
         """
-        state = await self.agent.runner.send(run_id, command)
-        self.take_up(state)
+        try:
+            self.take_up(await self.agent.runner.send(run_id, command))
+        except ProtocolError:
+            if not (attempt.is_again and await self._has(run_id, command)):
+                raise
         return await self.view(run_id)
+
+    async def _has(self, run_id: str, command: ev.Event) -> bool:
+        """Whether a run has this event, at whatever time."""
+        async for stored in self.agent.journal.read(run_id):
+            if (
+                type(stored.event) is type(command)
+                and msgspec.structs.replace(stored.event, at=command.at) == command
+            ):
+                return True
+        return False
 
     async def resume(self, run_id: str) -> RunView:
         """Drive a run that was interrupted; one that is over, waits for a person or is driven already stays as it is.
@@ -170,14 +204,19 @@ class Supervisor:
         self.take_up(await self.agent.runner.load(run_id))
         return await self.view(run_id)
 
-    def _named(self, on_named: Callable[[str], None]) -> str:
+    def _named(self, on_named: Callable[[str], None], attempt: Attempt) -> str:
         """The id of a run that is to begin."""
-        run_id = self.agent.runner.adapters.ids.new("run")
+        run_id = attempt.fixed_id("run") or self.agent.runner.adapters.ids.new("run")
         on_named(run_id)
         return run_id
 
     async def fork(
-        self, run_id: str, fork: ForkRun, *, on_named: Callable[[str], None] = lambda _: None
+        self,
+        run_id: str,
+        fork: ForkRun,
+        *,
+        on_named: Callable[[str], None] = lambda _: None,
+        attempt: Attempt = ONLY,
     ) -> RunView:
         """Begin a run as a copy of the first events of another, and drive it in the background; `on_named` as for `submit`.
 
@@ -186,9 +225,11 @@ class Supervisor:
             ConfigurationError: another prompt where the model has read the first one.
             TooManyRunsError: as many runs as allowed are being driven.
         """
+        if (known := await self.begun_before(attempt)) is not None:
+            return known
         if self.capacity.is_used_up:
             raise TooManyRunsError(self.capacity.limit)
-        new_id = self._named(on_named)
+        new_id = self._named(on_named, attempt)
         await self.agent.runner.fork(run_id, fork.at_seq, prompt=fork.prompt, new_id=new_id)
         self.take_up(await self.agent.runner.load(new_id))
         return await self.view(new_id)

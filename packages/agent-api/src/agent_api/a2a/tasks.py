@@ -154,7 +154,9 @@ class Tasks:
         own = partial(self._book.own, tenant=key.tenant, key_id=key.key_id)
         message = Message(role="user", parts=parts) if has_files else None
         new = NewRun(prompt=text, session_id=context_id)
-        view = await self._supervisor.submit(new, message=message, on_named=own)
+        view = await self._supervisor.submit(
+            new, message=message, on_named=own, attempt=self._principal.attempt
+        )
         return await self.get(view.run_id)
 
     async def cancel(self, task_id: str) -> Task:
@@ -244,7 +246,7 @@ class Tasks:
             by=self._by,
             text=text,
         )
-        await self._supervisor.command(task_id, given)
+        await self._supervisor.command(task_id, given, attempt=self._principal.attempt)
         return await self.get(task_id)
 
     async def load(self, task_id: str) -> RunState:

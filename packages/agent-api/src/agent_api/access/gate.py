@@ -14,6 +14,7 @@ import structlog
 
 from agent_api.access import console
 from agent_api.access.asgi import Application, Message, Receive, Scope, Send
+from agent_api.access.attempt import ONLY, Attempt
 from agent_api.access.audit import AuditLog, Entry
 from agent_api.access.console import ConsoleSession, ConsoleSessions, cookie_of
 from agent_api.access.idempotency import Replies
@@ -22,8 +23,9 @@ from agent_api.access.once import name_of, once
 from agent_api.access.scopes import ANY_KEY, NO_KEY
 from agent_api.access.spending import SpendingBook
 from agent_api.errors import (
-    ApiError,
+    AccessUnavailableError,
     IdempotencyError,
+    InvalidRequestError,
     KeyRefusedError,
     OriginRefusedError,
     RateLimitedError,
@@ -32,6 +34,7 @@ from agent_api.errors import (
 from agent_api.logs import hide_secrets
 from agent_api.metrics import Metrics
 from agent_api.problems import outcome, problem_of
+from agent_core.errors import AgentError
 from agent_core.system import SystemIds
 
 KEY_PREFIX = f"{PREFIX}_"
@@ -49,6 +52,12 @@ _REQUEST_ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 """What a client may call its request; anything else gets a name of ours, as it would be in logs."""
 
 
+_UNKNOWN = (
+    "is that of a request that was cut off, and nobody knows how far it had come; see what it did, and send it under another key "
+    "if it is to be done again"
+)
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks."""
 
@@ -56,6 +65,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str
     console: ConsoleSession | None = None
     """The browser's session that stands for the key; None: the key itself came along."""
+    attempt: Attempt = ONLY
+    """Which ids belong to what the request begins."""
 
     @property
     def tenant(self) -> str:
@@ -124,7 +135,7 @@ class Gate:
             return
         try:
             await once(self._app, scope, receive, sender, replies=self._replies, key_id=key.key_id)
-        except IdempotencyError as error:
+        except (IdempotencyError, InvalidRequestError, AccessUnavailableError) as error:
             await _refuse(sender, scope, error, request_id)
 
     def _who(self, scope: Scope, now: float) -> tuple[ApiKey, ConsoleSession | None]:
@@ -196,7 +207,7 @@ def _given_id(scope: Scope) -> str:
     return ""
 
 
-async def _refuse(send: Send, scope: Scope, error: ApiError, request_id: str) -> None:
+async def _refuse(send: Send, scope: Scope, error: AgentError, request_id: str) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": _CLOSED_BY_KEY, "reason": "a valid API key is needed"})
         return
@@ -222,6 +233,8 @@ def may(app: Application) -> Application:
                 raise KeyRefusedError
             if needed != ANY_KEY and (needed is None or needed not in principal.key.scopes):
                 raise ScopeMissingError(str(needed))
+            if principal.attempt.is_again and scope["route_handler"].opt.get("unrepeatable"):
+                raise IdempotencyError(_UNKNOWN)
         await app(scope, receive, send)
 
     return checked

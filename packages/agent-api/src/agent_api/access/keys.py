@@ -21,6 +21,7 @@ import msgspec
 from agent_api.access.private_file import open_private, writing
 from agent_api.access.scopes import ALL
 from agent_api.errors import KeyRefusedError, NotFoundError, SettingsError
+from agent_memory.sqlite import transaction
 
 PREFIX = "ag"
 DEFAULT_TENANT = "default"
@@ -131,17 +132,24 @@ class KeyStore:
         scopes: Sequence[str] = ALL,
         limits: KeyLimits | None = None,
         expires_at: float | None = None,
+        key_id: str = "",
     ) -> tuple[ApiKey, str]:
         """A new key, and the text that opens the door: the only time that it is known.
+
+        With a `key_id` that was chosen before it can be asked again: of a key that is there nobody has seen the text, so it gets
+        another.
 
         Raises:
             SettingsError: a scope or the tenant's name is none.
         """
+        self._refresh()
+        if key_id in self._known:
+            return self._shown_again(key_id)
         unknown = sorted(set(scopes) - set(ALL))
         if unknown:
             raise SettingsError(f"there is no scope {unknown[0]!r}; there are: {', '.join(ALL)}")
         key = ApiKey(
-            key_id=secrets.token_hex(6),
+            key_id=key_id or secrets.token_hex(6),
             tenant=checked_tenant(tenant),
             name=name,
             scopes=tuple(sorted(set(scopes))),
@@ -149,21 +157,9 @@ class KeyStore:
             created_at=now,
             expires_at=expires_at,
         )
-        text = f"{PREFIX}_{key.key_id}_{secrets.token_urlsafe(32)}"
+        text = _new_text(key)
         with self._changing() as db:
-            db.execute(
-                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, '')",
-                (
-                    key.key_id,
-                    key.tenant,
-                    key.name,
-                    " ".join(key.scopes),
-                    msgspec.json.encode(key.limits).decode(),
-                    self._hash(text),
-                    now,
-                    expires_at,
-                ),
-            )
+            _insert(db, key, self._hash(text))
         return key, text
 
     def find(self, text: str, now: float) -> ApiKey:
@@ -214,31 +210,39 @@ class KeyStore:
         return self.get(key_id, tenant=tenant)
 
     def rotate(
-        self, key_id: str, *, now: float, tenant: str | None, grace_s: float = 0.0
+        self, key_id: str, *, now: float, tenant: str | None, grace_s: float = 0.0, new_id: str = ""
     ) -> tuple[ApiKey, str]:
-        """Another key in the place of one, which ends after `grace_s` seconds.
+        """Another key in the place of one, which ends after `grace_s` seconds. With a `new_id` that was chosen before it can be
+        asked again, as `create` can.
 
         Raises:
             NotFoundError: there is none of that id there, or it is no longer valid.
         """
         old = self.get(key_id, tenant=tenant)
+        if new_id and old.rotated_to == new_id:
+            return self._shown_again(new_id)
         if not old.is_valid(now):
             raise NotFoundError(f"key {key_id!r} is no longer valid; make a new one")
-        new = self.create(
-            now=now,
-            tenant=old.tenant,
-            name=old.name,
-            scopes=old.scopes,
-            limits=old.limits,
-            expires_at=old.expires_at,
+        new = msgspec.structs.replace(
+            old, key_id=new_id or secrets.token_hex(6), created_at=now, rotated_to=""
         )
         ends_at = now + grace_s if old.expires_at is None else min(now + grace_s, old.expires_at)
+        text = _new_text(new)
         with self._changing() as db:
+            _insert(db, new, self._hash(text))
             db.execute(
                 "UPDATE keys SET expires_at = ?, rotated_to = ? WHERE key_id = ?",
-                (ends_at, new[0].key_id, key_id),
+                (ends_at, new.key_id, key_id),
             )
-        return new
+        return new, text
+
+    def _shown_again(self, key_id: str) -> tuple[ApiKey, str]:
+        """A key whose text nobody has seen, with another text."""
+        key = self.get(key_id, tenant=None)
+        text = _new_text(key)
+        with self._changing() as db:
+            db.execute("UPDATE keys SET hash = ? WHERE key_id = ?", (self._hash(text), key_id))
+        return key, text
 
     def standing(self, key_id: str, *, tenant: str | None) -> ApiKey:
         """The key itself, or the one that is in its place since it was rotated; it may have ended.
@@ -271,8 +275,9 @@ class KeyStore:
 
     @contextmanager
     def _changing(self) -> Generator[sqlite3.Connection]:
+        """All of the change, or nothing."""
         try:
-            with writing("the keys", self._path):
+            with writing("the keys", self._path), transaction(self._connection):
                 yield self._connection
         finally:
             self._version, self._checked_at = -1, float("-inf")  # read at the next look-up
@@ -299,6 +304,26 @@ class KeyStore:
     def _read(self, query: str, *parameters: object) -> list[Any]:
         with closing(self._connection.execute(query, parameters)) as rows:
             return rows.fetchall()
+
+
+def _new_text(key: ApiKey) -> str:
+    return f"{PREFIX}_{key.key_id}_{secrets.token_urlsafe(32)}"
+
+
+def _insert(db: sqlite3.Connection, key: ApiKey, hashed: bytes) -> None:
+    db.execute(
+        "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, '')",
+        (
+            key.key_id,
+            key.tenant,
+            key.name,
+            " ".join(key.scopes),
+            msgspec.json.encode(key.limits).decode(),
+            hashed,
+            key.created_at,
+            key.expires_at,
+        ),
+    )
 
 
 def _add_rotated_to(db: sqlite3.Connection) -> None:

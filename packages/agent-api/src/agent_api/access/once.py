@@ -6,7 +6,8 @@ from http import HTTPStatus
 import msgspec
 
 from agent_api.access.asgi import Application, Message, Receive, Scope, Send
-from agent_api.access.idempotency import HEADER, Replies, Reply
+from agent_api.access.attempt import Attempt
+from agent_api.access.idempotency import HEADER, Replies, Reply, request_of
 from agent_api.errors import IdempotencyError
 from agent_api.problems import problem_of
 
@@ -26,33 +27,37 @@ def name_of(scope: Scope) -> str:
 async def once(
     application: Application, scope: Scope, receive: Receive, send: Send, *, replies: Replies, key_id: str
 ) -> None:
-    """Answer a request that carries an idempotency key: as before, or by `application`.
+    """Answer a request that carries an idempotency key: as before, or by `application`, whose principal gets the attempt.
 
     Raises:
-        IdempotencyError: see `Replies.begin`; nothing was sent.
+        AgentError: see `Replies.begin`; nothing was sent.
     """
-    name, path = name_of(scope), scope["path"]
     body = await _body(receive)
-    before = replies.begin(key_id, name, path=path, body=body, now=time.time())
-    if before is not None:
+    request = request_of(key_id, name_of(scope), scope["path"], body)
+    before = replies.begin(request, now=time.time())
+    if not isinstance(before, Attempt):
         headers = [*before.headers, (b"idempotent-replayed", b"true")]
         await send({"type": "http.response.start", "status": before.status, "headers": headers})
         await send({"type": "http.response.body", "body": before.body, "more_body": False})
         return
     kept = _Kept(send)
+    scope["principal"] = msgspec.structs.replace(scope["principal"], attempt=before)
     try:
         await application(scope, _again(body, receive), kept)
     finally:
         reply = kept.reply
-        if reply is not None and reply.status < HTTPStatus.BAD_REQUEST and _shows_a_secret(scope):
+        is_refused = reply is not None and reply.status >= HTTPStatus.BAD_REQUEST
+        if is_refused or _route_says(scope, "told_anew"):
+            reply = None
+        elif reply is not None and _route_says(scope, "shown_once"):
             reply = _SHOWN_ONCE
-        replies.end(key_id, name, path=path, body=body, now=time.time(), reply=reply)
+        replies.end(request, before, reply, is_refused=is_refused, now=time.time())
 
 
-def _shows_a_secret(scope: Scope) -> bool:
-    """Whether the reply of this route is shown once, and kept nowhere."""
+def _route_says(scope: Scope, option: str) -> bool:
+    """`shown_once`: the reply holds a secret, and is kept nowhere. `told_anew`: a repeated request is told how far it is now."""
     handler = scope.get("route_handler")
-    return handler is not None and bool(handler.opt.get("shown_once"))
+    return handler is not None and bool(handler.opt.get(option))
 
 
 def _shown_once() -> Reply:

@@ -8,6 +8,7 @@ import msgspec
 from agent_api.errors import InvalidRequestError, TooManyRunsError
 from agent_api.openai.caller import Caller
 from agent_core import events as ev
+from agent_core.errors import RunNotFoundError
 from agent_core.json_types import JsonObject
 from agent_core.messages import Message, Text
 from agent_core.state import RunState
@@ -49,7 +50,8 @@ async def _nothing(run_id: str) -> None:
 async def start(
     caller: Caller, asked: Question, before_drive: Callable[[str], Awaitable[None]] = _nothing
 ) -> str:
-    """Journal a run with its context, in one piece, and drive it in the background; returns its id.
+    """Journal a run with its context, in one piece, and drive it in the background; returns its id. An attempt that is not the
+    first goes on with the run of the one before, if it began one.
 
     `before_drive` is given its id when it is in the journal and nothing of it has happened yet.
 
@@ -58,14 +60,37 @@ async def start(
         JournalUnavailableError: the storage failed; there is no such run.
     """
     supervisor = caller.supervisor
-    if supervisor.capacity.is_used_up:
+    known = await begun_before(caller)
+    if known is None and supervisor.capacity.is_used_up:
         raise TooManyRunsError(supervisor.capacity.limit)
-    agent, ids = supervisor.agent, supervisor.agent.runner.adapters.ids
-    run_id, now = ids.new("run"), agent.runner.now()
+    state = known or await _journaled(caller, asked)
+    try:
+        with anyio.CancelScope(shield=True):
+            await before_drive(state.run_id)
+    finally:
+        # Nothing is waited for from here on: who asks has the id before the run can end, or before its client goes.
+        supervisor.take_up(state)
+    return state.run_id
+
+
+async def begun_before(caller: Caller) -> RunState | None:
+    """The run that an attempt before this one began; None: it began none."""
+    if not caller.attempt.is_again:
+        return None
+    try:
+        return await caller.supervisor.agent.runner.load(caller.attempt.stem_id("run"))
+    except RunNotFoundError:
+        return None
+
+
+async def _journaled(caller: Caller, asked: Question) -> RunState:
+    """A run that has its context, and of which nothing has happened yet."""
+    agent, attempt = caller.supervisor.agent, caller.attempt
+    run_id, now = attempt.new_id("run"), agent.runner.now()
     started = ev.RunStarted(
         at=now,
         run_id=run_id,
-        session_id=asked.session_id or ids.new("session"),
+        session_id=asked.session_id or attempt.new_id("session"),
         input=asked.input,
         model=agent.model.profile.name,
         instructions=asked.instructions or agent.settings.instructions,
@@ -75,10 +100,4 @@ async def start(
     hydrated = ev.ContextHydrated(at=now, messages=tuple(asked.earlier))
     caller.own(run_id)
     await agent.journal.append(run_id, 0, (started, hydrated), writer="v1")
-    try:
-        with anyio.CancelScope(shield=True):
-            await before_drive(run_id)
-    finally:
-        # Nothing is waited for from here on: who asks has the id before the run can end, or before its client goes.
-        supervisor.take_up(evolve(evolve(RunState(run_id=run_id), started), hydrated))
-    return run_id
+    return evolve(evolve(RunState(run_id=run_id), started), hydrated)

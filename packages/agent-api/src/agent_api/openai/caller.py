@@ -5,6 +5,7 @@ import time
 import msgspec
 from litestar.di import NamedDependency
 
+from agent_api.access.attempt import Attempt
 from agent_api.access.gate import Principal
 from agent_api.daemon import Daemon
 from agent_api.errors import ModelNotFoundError
@@ -56,8 +57,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         """For what this tenant's clients keep for us."""
         return TenantSeal(self.daemon.keys.secret_for("compaction"), self.principal.tenant)
 
+    @property
+    def attempt(self) -> Attempt:
+        """Which ids belong to what the request begins."""
+        return self.principal.attempt
+
     def new_id(self, prefix: str) -> str:
-        """A new id."""
+        """A new id, of something that is not kept."""
         return self.supervisor.agent.runner.adapters.ids.new(prefix)
 
     def is_agent(self, name: str) -> bool:

@@ -67,10 +67,12 @@ class ConversationsController(Controller):
         caller: NamedDependency[Caller],
     ) -> ShownConversation:
         """A conversation, with the items that it begins with."""
-        begun = response_store.new_conversation(caller.new_id("conv"), data.metadata or {})
-        await responding.store_of(caller).create(
-            begun, parsing.checked(data.items, seal=caller.seal, param="items")
-        )
+        attempt, store = caller.attempt, responding.store_of(caller)
+        if attempt.is_again and (known := await store.conversation(attempt.stem_id("conv"))) is not None:
+            return _shown(known)
+        items = parsing.checked(data.items, seal=caller.seal, param="items", new_id=attempt.new_id)
+        begun = response_store.new_conversation(attempt.new_id("conv"), data.metadata or {})
+        await store.create(begun, items)
         return _shown(begun)
 
     @get("/{conversation_id:str}", summary="Look at a conversation")
@@ -127,7 +129,9 @@ class ConversationsController(Controller):
     ) -> ItemList:
         """More at its end."""
         known = await responding.conversation_items(caller, conversation_id)
-        items = parsing.checked(data.items, known, seal=caller.seal, param="items")
+        items = parsing.checked(
+            data.items, known, seal=caller.seal, param="items", new_id=caller.attempt.new_id
+        )
         await responding.store_of(caller).add_items(conversation_id, items)
         return page(items, after="", limit=len(items), order="asc")
 

@@ -1,6 +1,6 @@
 """Items of input and output: checked and completed as clients read them back, and as messages of agent-core."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, cast
 
 import msgspec
@@ -134,7 +134,12 @@ _PREFIXES: Mapping[type[Known], str] = {
 
 
 def checked(
-    given: str | list[Item] | None, known: Iterable[Item] = (), *, seal: Opener, param: str = "input"
+    given: str | list[Item] | None,
+    known: Iterable[Item] = (),
+    *,
+    seal: Opener,
+    param: str = "input",
+    new_id: Callable[[str], str] = _ids.new,
 ) -> list[Item]:
     """Items with every field that they are read back with.
 
@@ -143,6 +148,7 @@ def checked(
         known: Items that may be referred to.
         seal: Opens what was given out sealed.
         param: The field that an error names.
+        new_id: Names an item that has no id, by the prefix of its kind.
 
     Raises:
         InvalidRequestError: an item that cannot be read; says which.
@@ -152,10 +158,12 @@ def checked(
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
     by_id = {str(item["id"]): item for item in known}
-    return [_checked(item, by_id, seal, f"{param}[{place}]") for place, item in enumerate(given)]
+    return [_checked(item, by_id, seal, f"{param}[{place}]", new_id) for place, item in enumerate(given)]
 
 
-def _checked(item: Item, by_id: Mapping[str, Item], seal: Opener, where: str) -> Item:
+def _checked(
+    item: Item, by_id: Mapping[str, Item], seal: Opener, where: str, new_id: Callable[[str], str]
+) -> Item:
     read = _read(item, where)
     if isinstance(read, ItemReference):
         if read.id not in by_id:
@@ -165,7 +173,7 @@ def _checked(item: Item, by_id: Mapping[str, Item], seal: Opener, where: str) ->
         text = OutputText if read.role == "assistant" else InputText
         read = msgspec.structs.replace(read, content=[text(text=read.content)])
     _message(read, seal, where)  # what cannot be told to a model is refused now
-    shown = read if read.id else msgspec.structs.replace(read, id=_ids.new(_PREFIXES[type(read)]))
+    shown = read if read.id else msgspec.structs.replace(read, id=new_id(_PREFIXES[type(read)]))
     if isinstance(shown, MessageItem | CallItem | CallOutputItem) and shown.status is None:
         shown = msgspec.structs.replace(shown, status="completed")
     done: Item = msgspec.to_builtins(shown)

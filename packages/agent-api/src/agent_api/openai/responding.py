@@ -57,15 +57,22 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     """
     is_agent = caller.is_agent(request.model)
     _check(request, is_agent=is_agent)
+    return await _begun_before(caller, request) or await _begun(caller, request, nearby, is_agent=is_agent)
+
+
+async def _begun(
+    caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored], *, is_agent: bool
+) -> Exchange:
     caller.check_spending()
     earlier = await before(caller, request, nearby)
-    given = items.checked(request.input, earlier, seal=caller.seal)
+    given = items.checked(request.input, earlier, seal=caller.seal, new_id=caller.attempt.new_id)
     said = [*earlier, *given]
     items.check_results(said)
     messages = items.messages_of(said, request.instructions, seal=caller.seal)
     if not any(message.role != "system" for message in messages):
         raise InvalidRequestError("there is nothing to answer", param="input")
-    stored = Stored(response=resource.begun(request, caller.new_id("resp")), input=given, is_settled=False)
+    response_id = caller.attempt.new_id("resp")
+    stored = Stored(response=resource.begun(request, response_id), input=given, is_settled=False)
     is_kept = request.store is not False
     refusal = refusal_of(messages, caller.model.profile)
     if refusal is not None and request.background:
@@ -97,6 +104,22 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
     if is_agent:  # the client runs its own tools, and skills would take turns between
         direct = with_instructions(direct, caller.supervisor.agent.settings.instructions)
     return Exchange(stored=stored, talk=asked_directly(caller, direct), is_kept=is_kept, before=earlier)
+
+
+async def _begun_before(caller: Caller, request: ResponseRequest) -> Exchange | None:
+    """The response that an attempt before this one kept, told from its beginning; None: it kept none."""
+    if not caller.attempt.is_again:
+        return None
+    stored = await store_of(caller).get(caller.attempt.stem_id("resp"))
+    state = await agent_runs.begun_before(caller)
+    if stored is None or state is None:
+        return None
+    caller.supervisor.take_up(state)
+    if not request.background:
+        begun = resource.begun(request, stored.response.id)
+        begun = msgspec.structs.replace(begun, created_at=stored.response.created_at)
+        stored = msgspec.structs.replace(stored, response=begun, is_settled=False)
+    return Exchange(stored=stored, talk=talk_of(caller.supervisor, stored.run_id), is_kept=True)
 
 
 def _check(request: ResponseRequest, *, is_agent: bool) -> None:

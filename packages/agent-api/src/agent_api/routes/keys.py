@@ -80,6 +80,7 @@ class KeysController(Controller):
             scopes=scopes,
             limits=data.limits,
             expires_at=None if data.valid_s is None else now + data.valid_s,
+            key_id=_new_key_id(principal),
         )
         return ShownKey(key=text, about=key)
 
@@ -122,7 +123,11 @@ class KeysController(Controller):
         for scope in daemon.keys.get(key_id, tenant=_reach(principal)).scopes:
             _need(principal, scope)
         key, text = daemon.keys.rotate(
-            key_id, now=time.time(), tenant=_reach(principal), grace_s=data.grace_s
+            key_id,
+            now=time.time(),
+            tenant=_reach(principal),
+            grace_s=data.grace_s,
+            new_id=_new_key_id(principal),
         )
         return ShownKey(key=text, about=key)
 
@@ -130,6 +135,11 @@ class KeysController(Controller):
 def _reach(principal: Principal) -> str | None:
     """The tenant whose keys may be touched; None: every one's."""
     return None if Scope.TENANTS_ADMIN in principal.key.scopes else principal.tenant
+
+
+def _new_key_id(principal: Principal) -> str:
+    """The id that a key is to have, whose request may be sent again; empty: any. It has 48 bits of chance, as all have."""
+    return principal.attempt.fixed_id("key")[-12:]
 
 
 def _need(principal: Principal, scope: str) -> None:

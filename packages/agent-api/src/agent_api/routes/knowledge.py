@@ -15,6 +15,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
+from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
 from agent_api.errors import InvalidRequestError
 from agent_api.ingests import IngestView
@@ -102,9 +103,23 @@ class KnowledgeController(Controller):
         """Those that hold something."""
         return BaseList(items=tuple(await supervisor.agent.knowledge.bases()))
 
-    @post(opt={"scope": Scope.KNOWLEDGE_WRITE}, status_code=HTTP_202_ACCEPTED, summary="Put documents in")
-    async def ingest(self, data: JSONBody[NewIngest], supervisor: NamedDependency[Supervisor]) -> IngestView:
-        """Read documents in the background; ask `/ingests/{ingest_id}` how far it is."""
+    @post(
+        opt={"scope": Scope.KNOWLEDGE_WRITE, "told_anew": True},
+        status_code=HTTP_202_ACCEPTED,
+        summary="Put documents in",
+    )
+    async def ingest(
+        self,
+        data: JSONBody[NewIngest],
+        supervisor: NamedDependency[Supervisor],
+        principal: NamedDependency[Principal],
+    ) -> IngestView:
+        """Read documents in the background; ask `/ingests/{ingest_id}` how far it is. Sent again with its `Idempotency-Key`, this
+        tells how far it is, and goes on with what a daemon's end broke off.
+        """
+        attempt = principal.attempt
+        if attempt.is_again and (known := supervisor.ingests.known(attempt.stem_id("ingest"))) is not None:
+            return known
         supervisor.ingests.check()
         if data.like and data.like not in BUILT_IN:
             raise InvalidRequestError(
@@ -119,12 +134,16 @@ class KnowledgeController(Controller):
         if not origins:
             raise InvalidRequestError("there is nothing to read: give documents or paths", param="documents")
         return supervisor.ingests.begin(
-            data.name, origins, like=data.like, remove_missing=data.remove_missing
+            data.name,
+            origins,
+            like=data.like,
+            remove_missing=data.remove_missing,
+            ingest_id=attempt.fixed_id("ingest"),
         )
 
     @get("/ingests/{ingest_id:str}", opt={"scope": Scope.KNOWLEDGE_READ}, summary="How far an ingest is")
     async def progress(self, ingest_id: FromPath[str], supervisor: NamedDependency[Supervisor]) -> IngestView:
-        """Known until the daemon ends, and until a hundred later ones are over."""
+        """Known until a hundred later ones are over; one that the daemon's end broke off is not."""
         return supervisor.ingests.view(ingest_id)
 
     @post("/search", opt={"scope": Scope.KNOWLEDGE_READ}, status_code=HTTP_200_OK, summary="Search knowledge")

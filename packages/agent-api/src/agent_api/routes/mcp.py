@@ -63,7 +63,7 @@ class McpEndOperation(JsonRpcOperation):
 
 @post(
     "/mcp",
-    opt={"scope": Scope.SKILLS_USE},
+    opt={"scope": Scope.SKILLS_USE, "unrepeatable": True},  # a tool may have done anything
     operation_class=McpOperation,
     summary="Speak the Model Context Protocol",
     tags=("protocols",),

@@ -36,7 +36,7 @@ class RunsController(Controller):
         daemon: NamedDependency[Daemon],
     ) -> RunView:
         """Journal a run and drive it in the background; follow it at `/events`."""
-        return await supervisor.submit(data, on_named=_paid_by(principal, daemon))
+        return await supervisor.submit(data, on_named=_paid_by(principal, daemon), attempt=principal.attempt)
 
     @get(opt={"scope": Scope.RUNS_READ}, summary="List runs")
     async def page(
@@ -70,7 +70,7 @@ class RunsController(Controller):
     ) -> RunView:
         """End a run for good: its model and its tools are stopped."""
         command = ev.RunCancelled(at=supervisor.agent.runner.now(), by=_who(principal), reason=data.reason)
-        return await supervisor.command(run_id, command)
+        return await supervisor.command(run_id, command, attempt=principal.attempt)
 
     @post(
         "/{run_id:str}/resume",
@@ -97,7 +97,9 @@ class RunsController(Controller):
         daemon: NamedDependency[Daemon],
     ) -> RunView:
         """A new run that begins with the first events of another, driven in the background."""
-        return await supervisor.fork(run_id, data, on_named=_paid_by(principal, daemon))
+        return await supervisor.fork(
+            run_id, data, on_named=_paid_by(principal, daemon), attempt=principal.attempt
+        )
 
     @get("/{run_id:str}/diff/{other_id:str}", opt={"scope": Scope.RUNS_READ}, summary="Compare two runs")
     async def diff(
@@ -122,9 +124,8 @@ class RunsController(Controller):
         principal: NamedDependency[Principal],
     ) -> RunView:
         """Allow or deny a call that waits for a person, or answer its question; the run goes on."""
-        return await supervisor.command(
-            run_id, _command(data, supervisor.agent.runner.now(), _who(principal))
-        )
+        command = _command(data, supervisor.agent.runner.now(), _who(principal))
+        return await supervisor.command(run_id, command, attempt=principal.attempt)
 
 
 def _paid_by(principal: Principal, daemon: Daemon) -> Callable[[str], None]:

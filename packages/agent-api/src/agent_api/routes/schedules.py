@@ -69,6 +69,7 @@ class SchedulesController(Controller):
             run=data.run,
             missed=data.missed,
             key_id=principal.key.key_id,
+            attempt=principal.attempt,
         )
 
     @get(opt={"scope": Scope.SCHEDULES_READ}, summary="List schedules")
@@ -145,9 +146,14 @@ class SchedulesController(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Begin a schedule's run now",
     )
-    async def run(self, schedule_id: FromPath[str], operations: NamedDependency[Operations]) -> FiringView:
+    async def run(
+        self,
+        schedule_id: FromPath[str],
+        operations: NamedDependency[Operations],
+        principal: NamedDependency[Principal],
+    ) -> FiringView:
         """Whatever its clock says, and even while it is paused; as the schedule's key."""
-        return await operations.schedules.fire(schedule_id)
+        return await operations.schedules.fire(schedule_id, attempt=principal.attempt)
 
     @get("/{schedule_id:str}/runs", opt={"scope": Scope.SCHEDULES_READ}, summary="What a schedule began")
     async def runs(

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
+from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
 from agent_api.daemon import Daemon
 from agent_api.erasure import erase
@@ -47,10 +48,15 @@ class SessionsController(Controller):
 
     @post(opt={"scope": Scope.RUNS_WRITE}, status_code=HTTP_201_CREATED, summary="Make a session")
     async def create(
-        self, data: JSONBody[NewSession], operations: NamedDependency[Operations]
+        self,
+        data: JSONBody[NewSession],
+        operations: NamedDependency[Operations],
+        principal: NamedDependency[Principal],
     ) -> SessionView:
         """A session without runs; a run names it as `session_id`. One that a run names and nobody made is made by it."""
-        return await operations.sessions.create(name=data.name, metadata=data.metadata)
+        return await operations.sessions.create(
+            name=data.name, metadata=data.metadata, attempt=principal.attempt
+        )
 
     @get(opt={"scope": Scope.RUNS_READ}, summary="List sessions")
     async def page(

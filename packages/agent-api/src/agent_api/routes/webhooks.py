@@ -83,7 +83,11 @@ class WebhooksController(Controller):
     ) -> ShownWebhook:
         """Messages are signed as Standard Webhooks says, and sent until they come through: at least once, in any order."""
         return await operations.webhooks.create(
-            url=data.url, name=data.name, events=data.events, key_id=principal.key.key_id
+            url=data.url,
+            name=data.name,
+            events=data.events,
+            key_id=principal.key.key_id,
+            attempt=principal.attempt,
         )
 
     @get(opt={"scope": Scope.WEBHOOKS_READ}, summary="List webhooks")
@@ -135,9 +139,10 @@ class WebhooksController(Controller):
         webhook_id: FromPath[str],
         data: JSONBody[RotateSecret],
         operations: NamedDependency[Operations],
+        principal: NamedDependency[Principal],
     ) -> ShownWebhook:
         """For a while messages carry a signature of each."""
-        return await operations.webhooks.rotate(webhook_id, grace_s=data.grace_s)
+        return await operations.webhooks.rotate(webhook_id, grace_s=data.grace_s, attempt=principal.attempt)
 
     @post(
         "/{webhook_id:str}/test",
@@ -145,9 +150,14 @@ class WebhooksController(Controller):
         status_code=HTTP_202_ACCEPTED,
         summary="Send a test message",
     )
-    async def test(self, webhook_id: FromPath[str], operations: NamedDependency[Operations]) -> DeliveryView:
+    async def test(
+        self,
+        webhook_id: FromPath[str],
+        operations: NamedDependency[Operations],
+        principal: NamedDependency[Principal],
+    ) -> DeliveryView:
         """Of the type `webhook.test`; the log of deliveries says what came of it."""
-        return await operations.webhooks.test(webhook_id)
+        return await operations.webhooks.test(webhook_id, attempt=principal.attempt)
 
     @get(
         "/{webhook_id:str}/deliveries",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent_api.access.attempt import ONLY, Attempt
 from agent_api.errors import NotFoundError, TooManyKeptError
 from agent_api.schedules import timetable
 from agent_api.schedules.cron import next_at
@@ -37,17 +38,27 @@ class Schedules:
         self._wake = wake
 
     async def create(
-        self, *, name: str, cron: str, time_zone: str, run: RunTemplate, missed: Missed, key_id: str
+        self,
+        *,
+        name: str,
+        cron: str,
+        time_zone: str,
+        run: RunTemplate,
+        missed: Missed,
+        key_id: str,
+        attempt: Attempt = ONLY,
     ) -> ScheduleView:
-        """A new schedule, active at once.
+        """A new schedule, active at once; or the one that an attempt before this one made.
 
         Raises:
             InvalidRequestError: the expression or the time zone is none.
             TooManyKeptError: there are as many as may be.
         """
+        if attempt.is_again and (known := await self._known(attempt.stem_id("schedule"))) is not None:
+            return known
         now = self._now()
         view = ScheduleView(
-            schedule_id=f"schedule_{secrets.token_hex(8)}",
+            schedule_id=attempt.fixed_id("schedule") or f"schedule_{secrets.token_hex(8)}",
             name=name,
             cron=cron,
             time_zone=time_zone,
@@ -74,9 +85,13 @@ class Schedules:
         Raises:
             NotFoundError: there is none of that id.
         """
-        for one in await self._records.read(timetable.every, schedule_id):
-            return one
-        raise NotFoundError(f"there is no schedule {schedule_id!r}")
+        known = await self._known(schedule_id)
+        if known is None:
+            raise NotFoundError(f"there is no schedule {schedule_id!r}")
+        return known
+
+    async def _known(self, schedule_id: str) -> ScheduleView | None:
+        return next(iter(await self._records.read(timetable.every, schedule_id)), None)
 
     async def change(
         self,
@@ -148,14 +163,15 @@ class Schedules:
         await self.view(schedule_id)
         await self._records.change(timetable.remove, schedule_id)
 
-    async def fire(self, schedule_id: str) -> FiringView:
-        """Begin a run now, whatever its clock says; it is started as the schedule's key.
+    async def fire(self, schedule_id: str, *, attempt: Attempt = ONLY) -> FiringView:
+        """Begin a run now, whatever its clock says; it is started as the schedule's key. One firing has one run, so an attempt
+        that is not the first begins no other.
 
         Raises:
             NotFoundError: there is none of that id.
         """
-        view, now, run_id = await self.view(schedule_id), self._now(), self._new_run_id()
-
+        view, now = await self.view(schedule_id), self._now()
+        run_id = attempt.fixed_id("run") or self._new_run_id()
         await self._records.change(
             timetable.add_firing, view, due_at=now, status="claimed", run_id=run_id, now=now
         )

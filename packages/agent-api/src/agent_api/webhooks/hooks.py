@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from agent_api.access.attempt import ONLY, Attempt
+from agent_api.access.idempotency import KEEP_S
 from agent_api.errors import InvalidRequestError, NotFoundError, TooManyKeptError
 from agent_api.webhooks import outbox
 from agent_api.webhooks.delivery import SecretOf
@@ -91,15 +93,26 @@ class Webhooks:
         self._secret_of = secret_of
         self._now = now
 
-    async def create(self, *, url: str, name: str, events: Sequence[EventType], key_id: str) -> ShownWebhook:
-        """A new webhook, and its secret.
+    async def create(
+        self,
+        *,
+        url: str,
+        name: str,
+        events: Sequence[EventType],
+        key_id: str,
+        attempt: Attempt = ONLY,
+    ) -> ShownWebhook:
+        """A new webhook, and its secret; or the one that an attempt before this one made, with its secret.
 
         Raises:
             InvalidRequestError: the address is none that may be reached.
             TooManyKeptError: there are as many as may be.
         """
+        if attempt.is_again:
+            for one in await self._records.read(_all, attempt.stem_id("webhook")):
+                return ShownWebhook(secret=self._shown(one.webhook_id, 1), about=one)
         await self.check(url)
-        webhook_id = f"webhook_{secrets.token_hex(8)}"
+        webhook_id = attempt.fixed_id("webhook") or f"webhook_{secrets.token_hex(8)}"
         made = await self._records.change(
             _insert, (webhook_id, url, name, " ".join(dict.fromkeys(events)), key_id), self._now()
         )
@@ -156,27 +169,28 @@ class Webhooks:
         await self.view(webhook_id)
         await self._records.change(_remove, webhook_id)
 
-    async def rotate(self, webhook_id: str, *, grace_s: float) -> ShownWebhook:
-        """Another secret; for `grace_s` seconds messages are signed with the one before as well.
+    async def rotate(self, webhook_id: str, *, grace_s: float, attempt: Attempt = ONLY) -> ShownWebhook:
+        """Another secret; for `grace_s` seconds messages are signed with the one before as well. An attempt that is not the
+        first is shown the secret that the one before made: after two rotations nothing would be signed with the one in use.
 
         Raises:
             NotFoundError: there is none of that id.
         """
         await self.view(webhook_id)
-        generation = await self._records.change(_rotate, webhook_id, self._now() + grace_s)
+        now, rotation = self._now(), attempt.fixed_id("rotation")
+        generation = await self._records.change(_rotate, webhook_id, rotation, now, now + grace_s)
         return ShownWebhook(secret=self._shown(webhook_id, generation), about=await self.view(webhook_id))
 
-    async def test(self, webhook_id: str) -> DeliveryView:
-        """Send it a message of type `webhook.test`, whatever it listens to.
+    async def test(self, webhook_id: str, *, attempt: Attempt = ONLY) -> DeliveryView:
+        """Send it a message of type `webhook.test`, whatever it listens to; once, at however many attempts.
 
         Raises:
             NotFoundError: there is none of that id.
         """
         await self.view(webhook_id)
         now = self._now()
-        news = outbox.News(
-            message_id=f"msg_{secrets.token_hex(12)}", type=TEST, at=now, data={"webhook_id": webhook_id}
-        )
+        message_id = attempt.fixed_id("msg") or f"msg_{secrets.token_hex(12)}"
+        news = outbox.News(message_id=message_id, type=TEST, at=now, data={"webhook_id": webhook_id})
         await self._records.change(outbox.owe_one, webhook_id, news, now)
         self._wake()
         return await self.delivery(webhook_id, news.message_id)
@@ -312,9 +326,27 @@ def _remove(db: sqlite3.Connection, webhook_id: str) -> None:
     db.execute("DELETE FROM deliveries WHERE webhook_id = ?", (webhook_id,))
 
 
-def _rotate(db: sqlite3.Connection, webhook_id: str, before_until: float) -> int:
+def prepare(db: sqlite3.Connection) -> None:
+    """Make the table of rotations, which files of older versions do not have: what an idempotency key rotated."""
+    db.execute(
+        """CREATE TABLE IF NOT EXISTS rotations (
+            rotation TEXT PRIMARY KEY,
+            generation INTEGER NOT NULL,
+            at REAL NOT NULL
+        ) STRICT"""
+    )
+
+
+def _rotate(db: sqlite3.Connection, webhook_id: str, rotation: str, now: float, before_until: float) -> int:
+    """The generation that it has now; `rotation`: the id of an attempt, empty where there is only one."""
+    done = db.execute("SELECT generation FROM rotations WHERE rotation = ?", (rotation,)).fetchone()
+    if done is not None:
+        return int(done[0])
     query = "UPDATE webhooks SET generation = generation + 1, before_until = ? WHERE webhook_id = ? RETURNING generation"
     (generation,) = db.execute(query, (before_until, webhook_id)).fetchone()
+    if rotation:
+        db.execute("DELETE FROM rotations WHERE at <= ?", (now - KEEP_S,))
+        db.execute("INSERT INTO rotations VALUES (?, ?, ?)", (rotation, generation, now))
     return int(generation)
 
 
