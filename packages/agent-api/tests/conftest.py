@@ -8,11 +8,12 @@ import httpx
 import pytest
 
 from agent_api.app import create_app
-from agent_api.composition import Agent, Machine, Skills
+from agent_api.composition import Agent, Machine
 from agent_api.daemon import Daemon, open_daemon
 from agent_api.knowledge import KnowledgeBases
 from agent_api.ownership import Ownership
 from agent_api.settings import Settings
+from agent_api.skills import Skills
 from agent_core.runner import Runner
 from agent_core.testing import InMemoryJournal, NoMemory, ScriptedModel, ScriptedTools, tool
 from agent_core.testing.models import Reply

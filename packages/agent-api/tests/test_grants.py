@@ -148,7 +148,7 @@ def test_a_grant_that_cannot_be_is_named(settings, says):
 async def test_what_was_set_and_does_not_hold_is_told():
     settings = PluginSettings(deny=("alhpa",), grants={"alpha": {**GRANT, "level": "worker"}})
     told = [*gaps(settings, grants_of(settings, {"alpha"}), {"alpha"}, await probe(), secret={}.get)]
-    assert told[0] == "plugins.deny names alhpa, which no installed plugin is called"
+    assert told[0] == "plugins.deny names 'alhpa', which no installed plugin is called; is 'alpha' meant?"
     assert told[1].startswith("nothing holds alpha to what it was granted")
     assert told[2] == "alpha was granted the secret 'token', which is not set"
     well = PluginSettings(deny=("alpha",))

@@ -19,7 +19,7 @@ from agent_core.errors import (
 from agent_core.limits import Limits
 from agent_core.messages import user
 from agent_core.state import Phase
-from agent_core.testing import ScriptedModel, ScriptedTools, answer, call
+from agent_core.testing import InMemoryJournal, ScriptedModel, ScriptedTools, answer, call
 from agent_core.transitions import replay
 
 
@@ -325,3 +325,13 @@ def _two_calls():
         ToolCall(tool_call_id="a", name="slow", arguments={}),
         ToolCall(tool_call_id="b", name="slow", arguments={}),
     )
+
+
+async def test_a_run_whose_id_was_chosen_before_begins_once(runner_of):
+    journal = InMemoryJournal()
+    runner = runner_of([answer("yes")], {}, journal=journal)
+    assert await runner.start("first", run_id="run_chosen") == "run_chosen"
+    with pytest.raises(JournalConflictError):
+        await runner.start("another", run_id="run_chosen")
+    assert types(journal, "run_chosen") == ["run.started"]
+    assert (await runner.drive("run_chosen")).input.text == "first"

@@ -4,7 +4,13 @@ import pytest
 
 from agent_core import events as ev
 from agent_core.divergence import diverge
-from agent_core.errors import ConfigurationError, IllegalEventError, RunNotFoundError, StaleCompletionError
+from agent_core.errors import (
+    ConfigurationError,
+    IllegalEventError,
+    JournalConflictError,
+    RunNotFoundError,
+    StaleCompletionError,
+)
 from agent_core.policy import Decision, Verdict
 from agent_core.runner import Runner
 from agent_core.state import Phase
@@ -176,3 +182,11 @@ async def test_a_fork_with_events_of_its_own_is_written_at_once(finished, journa
     forked = await runner.fork(state.run_id, 3, then=[back])
     assert written == ["append"]
     assert len(journal.runs[forked]) == 4
+
+
+async def test_a_fork_whose_id_was_chosen_before_is_made_once(finished, journal):
+    runner, state = finished
+    assert await runner.fork(state.run_id, 1, new_id="run_chosen") == "run_chosen"
+    with pytest.raises(JournalConflictError):
+        await runner.fork(state.run_id, 1, new_id="run_chosen")
+    assert len(journal.runs["run_chosen"]) == 1

@@ -1,7 +1,8 @@
 """The composition root: every adapter is built here, once, in order, and closed in the reverse order."""
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,14 @@ from agent_api.errors import WrongSettingError
 from agent_api.grants import grants_of
 from agent_api.knowledge import KnowledgeBases
 from agent_api.mcp.servers import McpServers, open_servers, servers_of
-from agent_api.memory import Notes, open_memory
+from agent_api.memory import Notes, open_memory, proven_by
 from agent_api.ownership import Ownership
 from agent_api.settings import Settings
+from agent_api.skills import Skills
 from agent_core.chat import ToolMode
 from agent_core.errors import ModelError
 from agent_core.ports import ChatModel, Memory, Observer
 from agent_core.runner import Runner
-from agent_core.tools import ToolSpec
 from agent_gateway.catalog import connect
 from agent_gateway.client import HttpChatModel
 from agent_gateway.engines.llama_cpp import LlamaCppModel
@@ -30,7 +31,6 @@ from agent_memory import LongTermMemory, RecallingMemory, SessionMemory, SqliteJ
 from agent_skills import (
     Levels,
     PluginIndex,
-    PluginState,
     PluginStatus,
     SkillRegistry,
     SkillRunner,
@@ -39,54 +39,13 @@ from agent_skills import (
     probe,
 )
 from agent_skills.builtin import BuiltinParts, MemoryPlugin
-from agent_skills.isolation.monty import MontyInterpreter
-from agent_skills.offers import OfferAll
+from agent_skills.offers import RouterFactory
 from agent_skills.policy import Grants
 from agent_skills.routing import SimilarityRouter
+from agent_skills.tool_search import FINDER, FinderPlugin, Learned, some_of_many
 
 if TYPE_CHECKING:
     from agent_memory import TenantMemory
-
-
-class Skills(msgspec.Struct, frozen=True, kw_only=True):
-    """The skills of this machine, and what became of the plugins."""
-
-    registry: SkillRegistry
-    runner: SkillRunner
-    plugins: Sequence[PluginStatus]
-    grants: Grants = Grants()
-    """What the plugins were given."""
-    snippets: MontyInterpreter | None = None
-    """What runs snippets of a model; None: no setting wants any."""
-
-    async def aclose(self) -> None:
-        """End all processes that run skills; may be called twice."""
-        await self.runner.aclose()
-        if self.snippets is not None:
-            await self.snippets.aclose()
-
-    @property
-    def broken(self) -> Sequence[PluginStatus]:
-        """The plugins that were left out because they are broken."""
-        return [status for status in self.plugins if status.state is PluginState.QUARANTINED]
-
-    @property
-    def loaded(self) -> Sequence[PluginStatus]:
-        """The plugins whose skills are there."""
-        return [status for status in self.plugins if status.state is PluginState.LOADED]
-
-    @property
-    def absent(self) -> Sequence[PluginStatus]:
-        """The plugins that are installed and not there, each with its reason."""
-        return [status for status in self.plugins if status.state is not PluginState.LOADED]
-
-    def listed(self) -> Iterator[tuple[str, ToolSpec]]:
-        """Each plugin's name with the specification of one of its skills."""
-        for plugin, names in self.registry.plugins.items():
-            for name in names:
-                spec = self.runner.spec(name)
-                if spec is not None:
-                    yield plugin, spec
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +90,7 @@ def open_skills(
     knowledge: KnowledgeBases | None = None,
     long_term: LongTermMemory | None = None,
     tool_mode: ToolMode = ToolMode.ROUTED,
+    learned: Learned | None = None,
 ) -> Skills:
     """The built-in skills, and those of installed plugins.
 
@@ -140,6 +100,7 @@ def open_skills(
         knowledge: What `knowledge_search` searches, where the settings want it; else that of the data folder.
         long_term: What `remember` and `recall` ask, where the settings want them; None: they can be listed alone.
         tool_mode: How the model is offered them.
+        learned: What a memory knows of tools that served requests, for where there are too many to offer all.
 
     Raises:
         SettingsError: the workspace is no folder, something that is granted to a plugin cannot be, or a built-in skill cannot.
@@ -147,16 +108,31 @@ def open_skills(
     workspace = Path(settings.workspace or ".").expanduser().absolute()
     if not workspace.is_dir():
         raise WrongSettingError("workspace", f"{workspace} is no folder; set another with --workspace")
+    is_native = tool_mode is ToolMode.NATIVE
+    allow = settings.skills.allow
+    if allow is not None and is_native:
+        allow = (*allow, FINDER)
     registry = SkillRegistry(
-        missing=levels.missing if levels else None, allow=settings.skills.allow, deny=settings.skills.deny
+        missing=levels.missing if levels else None, allow=allow, deny=settings.skills.deny
     )
     parts = _parts(settings, levels, knowledge, long_term)
     register_chosen(registry, settings, workspace, parts)
     plugins, grants = _load_plugins(settings, registry)
-    # A model that reads tools by itself gets all of them anyway, and always in the same order: it caches its prompt.
-    router = OfferAll if tool_mode is ToolMode.NATIVE else SimilarityRouter
+    router: RouterFactory = SimilarityRouter
+    if is_native:
+        registry.register("tool_search", FinderPlugin(registry))
+        most = settings.skills.most_offered
+        router = partial(some_of_many, most=most, offered=most // 2, learned=learned)
     runner = SkillRunner(registry, router=router, levels=levels, grants=grants)
-    return Skills(registry=registry, runner=runner, plugins=plugins, grants=grants, snippets=parts.snippets)
+    return Skills(
+        registry=registry,
+        runner=runner,
+        plugins=plugins,
+        grants=grants,
+        snippets=parts.snippets,
+        tool_mode=tool_mode,
+        most_offered=settings.skills.most_offered,
+    )
 
 
 def _load_plugins(settings: Settings, registry: SkillRegistry) -> tuple[Sequence[PluginStatus], Grants]:
@@ -302,6 +278,7 @@ async def open_tenant(
             knowledge=knowledge,
             long_term=long_term,
             tool_mode=machine.model.profile.tool_mode,
+            learned=proven_by(kept.skills) if kept else None,
         )
         await stack.enter_async_context(aclosing(skills))
         servers = await stack.enter_async_context(

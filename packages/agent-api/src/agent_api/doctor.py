@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,15 +18,14 @@ import msgspec
 
 from agent_api import settings_checks
 from agent_api.access.keys import KeyStore
-from agent_api.builtin_skills import gaps_of_builtins
 from agent_api.composition import connect_model, models_path, open_skills
 from agent_api.daemon import access_folder
 from agent_api.errors import WrongSettingError
-from agent_api.grants import gaps
 from agent_api.knowledge import KnowledgeBases
-from agent_api.mcp.servers import PINS, open_servers, servers_of
+from agent_api.mcp.servers import PINS, McpServers, open_servers, servers_of
 from agent_api.mcp.views import ServerView, server_views
 from agent_api.settings import SECRETS, Origin, Settings, explain, load, unknown_variables
+from agent_api.skill_names import unknown_tools
 from agent_core.errors import AgentError
 from agent_core.policy import Rules
 from agent_core.policy import Verdict as Ruling
@@ -281,9 +281,7 @@ async def _skills(settings: Settings, levels: Levels, origins: Sequence[Origin])
         if skills.broken:
             reasons = "; ".join(f"{one.entry.name}: {one.reason}" for one in skills.broken)
             return _wrong("plugins", f"left out: {reasons}")
-        chosen, names = settings.loaded_plugins(), {one.entry.name for one in skills.plugins}
-        found = [*gaps(chosen, skills.grants, names, levels)] if chosen else []
-        found += gaps_of_builtins(settings.builtin, levels)
+        found = [*settings_checks.gaps_of_skills(settings, skills, levels)]
         if found:
             return _warning("plugins", "; ".join(found))
         count, loaded = sum(1 for _ in skills.listed()), len(skills.loaded)
@@ -322,6 +320,21 @@ async def _servers(settings: Settings, levels: Levels, origins: Sequence[Origin]
                 return
             for view, one in zip(server_views(opened), servers, strict=True):
                 yield _server(view, confinement(one, levels))
+            for gap in unknown_tools(settings, opened):
+                yield _warning("mcp", gap)
+            yield await _offer(settings, levels, opened)
+
+
+async def _offer(settings: Settings, levels: Levels, servers: McpServers) -> Finding:
+    """How many tools a run's model is offered at once: those of skills, and those of MCP servers that are there."""
+    try:
+        mode = connect_model(settings).profile.tool_mode
+        skills = await anyio.to_thread.run_sync(partial(open_skills, settings, levels, tool_mode=mode))
+    except AgentError:  # told of the model or the plugins
+        return _warning("offer", "not known, as something before is wrong")
+    async with aclosing(skills):
+        tools = sum(bool(tool.skill) for view in server_views(servers) for tool in view.tools)
+        return _well("offer", skills.how_offered(tools))
 
 
 def _server(view: ServerView, where: str) -> Finding:

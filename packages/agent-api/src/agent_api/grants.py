@@ -11,6 +11,7 @@ import msgspec
 
 from agent_api.errors import WrongSettingError
 from agent_api.settings import PluginSettings
+from agent_api.skill_names import nearest
 from agent_api.wrong_settings import wrong_value
 from agent_skills import Levels
 from agent_skills.needs import Level
@@ -72,9 +73,9 @@ def gaps(
         ("grants", settings.grants),
     )
     for field, names in lists:
-        unknown = sorted(set(names) - set(installed))
-        if unknown:
-            yield f"plugins.{field} names {', '.join(unknown)}, which no installed plugin is called"
+        for name in sorted(set(names) - set(installed)):
+            near = nearest(name, installed)
+            yield f"plugins.{field} names {name!r}, which no installed plugin is called{near}"
     for name, grant in grants.plugins.items():
         missing = levels.missing(grant.level)
         if missing:

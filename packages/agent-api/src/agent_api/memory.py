@@ -1,16 +1,22 @@
 """The long-term memory of one tenant: where it lies, and the functions behind the skills `remember` and `recall`."""
 
-from collections.abc import AsyncGenerator, Sequence
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent_core.errors import ConfigurationError
+import anyio.from_thread
+
+from agent_core.errors import AgentError, ConfigurationError
 from agent_core.ports import ToolContext
 from agent_memory import LongTermMemory
+from agent_skills.tool_search import Learned
 
 if TYPE_CHECKING:
-    from agent_memory import TenantMemory, Tenants
+    from agent_memory import SkillMemory, TenantMemory, Tenants
+
+logger = logging.getLogger("agentd")
 
 _OWNER = "own"
 """Tenants are kept apart by their data folders: in each there is one."""
@@ -49,6 +55,27 @@ def _tenants(data_path: Path) -> "Tenants":
     from agent_memory import StaticEmbedder, Tenants  # noqa: PLC0415  # numpy
 
     return Tenants(data_path / "memory", embedder=StaticEmbedder())
+
+
+def proven_by(skills: "SkillMemory") -> Learned:
+    """What ways that worked say of the tools for a request: the shares of their uses that went well.
+
+    To be asked in a worker thread of anyio's, as routers are.
+    """
+
+    def proven(request: str) -> Mapping[str, float]:
+        try:
+            patterns = anyio.from_thread.run(skills.patterns, request)
+        except AgentError as error:
+            logger.warning("what was learned of skills is not asked: %s", error)
+            return {}
+        shares: dict[str, float] = {}
+        for one in patterns:
+            for step in one.steps:
+                shares[step.tool] = max(shares.get(step.tool, 0.0), one.wins / (one.wins + one.losses))
+        return shares
+
+    return proven
 
 
 class Notes:

@@ -59,6 +59,9 @@ class SkillSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The only skills. None: all."""
     deny: tuple[str, ...] = ()
     """Skills that are left out; goes before `allow`."""
+    most_offered: Annotated[int, msgspec.Meta(ge=2)] = 40
+    """So many are all offered to a model with a tool format of its own. Of more it is offered half as many, those nearest to the
+    request, and `find_skills`, by which it finds the others."""
 
 
 class BuiltinSkillSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,10 +18,13 @@ import msgspec
 from agent_api.builtin_skills import gaps_of_builtins
 from agent_api.composition import open_skills
 from agent_api.errors import SettingsError, WrongSettingError
+from agent_api.grants import gaps
 from agent_api.knowledge import checked_place
 from agent_api.mcp.servers import servers_of
 from agent_api.operations import targets_of
 from agent_api.settings import Origin, Settings
+from agent_api.skill_names import unknown_skills
+from agent_api.skills import Skills
 from agent_skills import Levels
 
 logger = logging.getLogger("agentd")
@@ -65,9 +68,18 @@ async def wrong_parts(
         found.append(located(error, origins))
     else:
         await skills.aclose()
-        for gap in gaps_of_builtins(settings.builtin, levels):
+        for gap in gaps_of_skills(settings, skills, levels):
             logger.warning("%s", gap)
     return found
+
+
+def gaps_of_skills(settings: Settings, skills: Skills, levels: Levels) -> Iterator[str]:
+    """What was set of skills and plugins and does not hold, in words: names of nobody, secrets and walls that are not here."""
+    chosen = settings.loaded_plugins()
+    if chosen is not None:
+        yield from gaps(chosen, skills.grants, {one.entry.name for one in skills.plugins}, levels)
+    yield from gaps_of_builtins(settings.builtin, levels)
+    yield from unknown_skills(settings, skills.registry)
 
 
 def located(error: WrongSettingError, origins: Sequence[Origin]) -> WrongSettingError:

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 from msgspec.structs import replace
 
-from agent_core import dispatch, judging, proposal
+from agent_core import dispatch, found_tools, judging, proposal
 from agent_core import effects as eff
 from agent_core import events as ev
 from agent_core.adapters import Adapters
@@ -321,7 +321,8 @@ class Drive:
         offers: Sequence[ToolOffer] = ()
         if not effect.final:
             query = state.input.text if state.input else ""
-            offers = await self.adapters.tools.specs(query)
+            tools = self.adapters.tools
+            offers = found_tools.with_found(await tools.specs(query), state.messages, tools.spec)
             if self.adapters.agents or self.adapters.planning:
                 offers = self._with_own(offers)
         view = TurnView(

@@ -76,6 +76,8 @@ class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 30.0
     asks: str = ""
     """The argument that holds a question for a person: the call is not run, and the person's reply is its result."""
+    finds_tools: bool = False
+    """Its result is a list of objects in JSON, each with the `name` of a tool: those are offered from then on; see `found_tools`."""
     calls_tools: bool = False
     """While it runs it may call the other tools, by `ToolContext.tools`; see `inner_calls`."""
     answer: str = ""

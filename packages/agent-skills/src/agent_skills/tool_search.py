@@ -10,14 +10,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+import msgspec
+
 from agent_core.tools import ToolSpec
 from agent_skills.decoded import as_list, as_object
 from agent_skills.hookspecs import Register, hookimpl
-from agent_skills.offers import Ranked
+from agent_skills.offers import OfferAll, Ranked, Router
 from agent_skills.registry import SkillRegistry
 from agent_skills.skill import AnySkill, skill
 from agent_skills.value_kinds import kinds_of_values
 
+FINDER = "find_skills"
 MOST_SENT = 20
 """So many tools are all sent: models choose well among them."""
 OFFERED = 5
@@ -212,18 +215,21 @@ class OfferSome:
         self,
         skills: Sequence[AnySkill],
         *,
-        always: Sequence[str] = ("find_skills",),
+        always: Sequence[str] = (FINDER,),
+        offered: int = OFFERED,
         learned: Learned | None = None,
     ) -> None:
-        """`always` names what is offered whatever the request; `learned` is what a memory knows."""
+        """`always` names what is offered whatever the request, `offered` is how many of many; `learned` what a memory knows."""
         self._names = [one.spec.name for one in skills]
         self._always = [name for name in always if name in self._names]
         self._index = ToolIndex([one.spec for one in skills])
+        self._offered = offered
         self._learned = learned
 
     def rank(self, query: str) -> Sequence[Ranked]:
         """The tools to offer, best first; none is proposed."""
-        found = self._index.search(query, MOST_SENT, self._learned(query) if self._learned else None)
+        most = max(MOST_SENT, self._offered)
+        found = self._index.search(query, most, self._learned(query) if self._learned else None)
         best = found[0].score if found else 1.0
         if len(self._names) <= MOST_SENT:
             scores = {one.name: one.score / best for one in found}
@@ -232,13 +238,28 @@ class OfferSome:
                 for name in sorted(self._names, key=lambda n: -scores.get(n, 0.0))
             ]
         offered = [
-            Ranked(one.name, one.score / best) for one in found[:OFFERED] if one.name not in self._always
+            Ranked(one.name, one.score / best)
+            for one in found[: self._offered]
+            if one.name not in self._always
         ]
         return [*offered, *(Ranked(name) for name in self._always)]
 
 
+def some_of_many(
+    skills: Sequence[AnySkill], *, most: int, offered: int, learned: Learned | None = None
+) -> Router:
+    """A router for a model that reads tools by itself. Up to `most` it is offered all of them, always in the same order: its
+    provider caches the beginning of its prompt. Of more it is offered the `offered` fittest, and `find_skills`: the same at
+    every turn of a run, as the request is the same.
+    """
+    others = [one for one in skills if one.spec.name != FINDER]
+    if len(others) <= most:
+        return OfferAll(others)
+    return OfferSome(skills, offered=offered, learned=learned)
+
+
 class FinderPlugin:
-    """Brings `find_skills`, by which a model that was offered some tools finds the others."""
+    """Brings `find_skills`, by which a model that was offered some tools finds the others, which are offered from then on."""
 
     def __init__(self, registry: SkillRegistry) -> None:
         self._registry = registry
@@ -248,7 +269,9 @@ class FinderPlugin:
     @hookimpl
     def register_skills(self, register: Register) -> None:
         """Register `find_skills`."""
-        register(skill(name="find_skills", idempotent=True, timeout_s=5.0)(self.find))
+        made = skill(name=FINDER, idempotent=True, timeout_s=5.0)(self.find)
+        made.spec = msgspec.structs.replace(made.spec, finds_tools=True)
+        register(made)
 
     async def find(self, query: str) -> list[dict[str, object]]:
         """Find tools by what they do. Any tool that is found can be called.
@@ -260,7 +283,7 @@ class FinderPlugin:
             self._revision = self._registry.revision
             self._index = ToolIndex([one.spec for one in self._registry.skills()])
         found = (self._registry.get(one.name) for one in self._index.search(query, OFFERED + 1))
-        specs = [one.spec for one in found if one is not None and one.spec.name != "find_skills"][:OFFERED]
+        specs = [one.spec for one in found if one is not None and one.spec.name != FINDER][:OFFERED]
         return [
             {"name": spec.name, "description": spec.description, "parameters": spec.parameters}
             for spec in specs

@@ -11,8 +11,8 @@ import typer
 from agent_api.cli import options
 
 if TYPE_CHECKING:
-    from agent_api.composition import Skills
     from agent_api.mcp.servers import McpServers
+    from agent_api.skills import Skills
 
 app = typer.Typer(help="Skills: what the model can call.", no_args_is_help=True)
 
@@ -20,12 +20,12 @@ app = typer.Typer(help="Skills: what the model can call.", no_args_is_help=True)
 @asynccontextmanager
 async def _opened(workspace: str | None) -> "AsyncGenerator[tuple[Skills, McpServers]]":
     """The skills, with the MCP servers of the settings mounted."""
-    from agent_api.composition import open_skills, tenant_servers
+    from agent_api.composition import connect_model, open_skills, tenant_servers
     from agent_api.settings import load
     from agent_skills import probe
 
     settings, levels = load({"workspace": workspace}), await probe()
-    skills = open_skills(settings, levels)
+    skills = open_skills(settings, levels, tool_mode=connect_model(settings).profile.tool_mode)
     async with aclosing(skills), tenant_servers(settings, skills.registry, levels) as servers:
         yield skills, servers
 
@@ -59,6 +59,7 @@ async def _list(workspace: str | None, as_json: bool) -> None:
         for name in skills.registry.left_out:
             sys.stderr.write(f"skill {name} is left out by the setting skills\n")
         _say_absent(servers)
+        sys.stderr.write(f"{skills.how_offered()}\n")
 
 
 @app.command()

@@ -38,8 +38,8 @@ class TenantTools:
         return await self._offered().call(name, arguments, exchange)
 
     def _offered(self) -> SkillTools:
-        # What asks a person is for runs, which can wait.
-        names = [spec.name for _, spec in self._skills.listed() if not spec.asks]
+        # What asks a person is for runs, which can wait; and all are listed, so none has to be found.
+        names = [spec.name for _, spec in self._skills.listed() if not spec.asks and not spec.finds_tools]
         return SkillTools(self._runner, [name for name in names if name not in self._denied])
 
 
