@@ -95,7 +95,7 @@ async def _journaled(caller: Caller, asked: Question) -> RunState:
         model=agent.model.profile.name,
         instructions=asked.instructions or agent.settings.instructions,
         answer_schema=asked.answer_schema,
-        read_before=supervisor.spoken.read_before(asked.earlier),
+        read_before=caller.supervisor.spoken.read_before(asked.earlier),
     )
     hydrated = ev.ContextHydrated(at=now, messages=tuple(asked.earlier))
     caller.own(run_id)
