@@ -121,3 +121,30 @@ async def test_a_model_that_cannot_be_asked(speaking):
         assert (await ask())[-1]["type"] == "response.failed"
 
     await speaking([ModelUnavailableError("gone fishing")], script)
+
+
+@pytest.mark.parametrize("store", [True, False])
+async def test_what_is_sent_ahead_is_gone_on_from_and_nobody_answers_it(speaking, wrong_event, store):
+    async def script(ask, daemon):
+        model = daemon.tenants.machine.model
+        ahead = await ask("a long text", generate=False, store=store)
+        for event in ahead:
+            assert wrong_event(event) == []
+        made = ahead[-1]["response"]
+        assert (made["status"], made["output"], made["usage"]["total_tokens"]) == ("completed", [], 0)
+        assert model.requests == []
+        last = (await ask("and?", previous_response_id=made["id"], store=store))[-1]["response"]
+        assert last["output"][0]["content"][0]["text"] == "one"
+        assert [message.text for message in model.requests[0].messages] == ["a long text", "and?"]
+        empty = (await ask([], generate=False, instructions="Be brief.", store=store))[-1]
+        assert empty["type"] == "response.completed"
+
+    await speaking([answer("one")], script)
+
+
+async def test_several_conversations_over_one_connection_are_refused_by_name(speaking):
+    async def script(ask, _):
+        (refused,) = await ask(stream_id="two")
+        assert (refused["status"], refused["error"]["param"]) == (400, "stream_id")
+
+    await speaking([], script)

@@ -22,7 +22,7 @@ from agent_api.openai.responses_request import (
     model_request,
 )
 from agent_api.openai.run_talk import talk_of
-from agent_api.openai.talk import Talk, Waiting
+from agent_api.openai.talk import Talk, Waiting, silence
 from agent_api.openai.unseen import as_read, declined, refusal_of
 from agent_core import events as ev
 from agent_core.chat import JsonSchema
@@ -63,16 +63,9 @@ async def begin(caller: Caller, request: ResponseRequest, nearby: Mapping[str, S
 async def _begun(
     caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored], *, is_agent: bool
 ) -> Exchange:
-    caller.check_spending()
-    earlier = await before(caller, request, nearby)
-    given = items.checked(request.input, earlier, seal=caller.seal, new_id=caller.attempt.new_id)
-    said = [*earlier, *given]
-    items.check_results(said)
-    messages = items.messages_of(said, request.instructions, seal=caller.seal)
+    stored, earlier, messages = await _asked(caller, request, nearby)
     if not any(message.role != "system" for message in messages):
         raise InvalidRequestError("there is nothing to answer", param="input")
-    response_id = caller.attempt.new_id("resp")
-    stored = Stored(response=resource.begun(request, response_id), input=given, is_settled=False)
     is_kept = request.store is not False
     refusal = refusal_of(messages, caller.model.profile)
     if refusal is not None and request.background:
@@ -104,6 +97,33 @@ async def _begun(
     if is_agent:  # the client runs its own tools, and skills would take turns between
         direct = with_instructions(direct, caller.supervisor.agent.settings.instructions)
     return Exchange(stored=stored, talk=asked_directly(caller, direct), is_kept=is_kept, before=earlier)
+
+
+async def warmed(
+    caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored] = NOTHING
+) -> Exchange:
+    """What is asked, read and checked, to go on from: nobody answers it.
+
+    Raises:
+        As `begin`.
+    """
+    _check(request, is_agent=caller.is_agent(request.model))
+    stored, earlier, _ = await _asked(caller, request, nearby)
+    return Exchange(stored=stored, talk=silence(), is_kept=request.store is not False, before=earlier)
+
+
+async def _asked(
+    caller: Caller, request: ResponseRequest, nearby: Mapping[str, Stored]
+) -> tuple[Stored, list[Item], list[Message]]:
+    """The response that was not answered yet, what was said before it, and all of it as messages."""
+    caller.check_spending()
+    earlier = await before(caller, request, nearby)
+    given = items.checked(request.input, earlier, seal=caller.seal, new_id=caller.attempt.new_id)
+    said = [*earlier, *given]
+    items.check_results(said)
+    response = resource.begun(request, caller.attempt.new_id("resp"))
+    stored = Stored(response=response, input=given, is_settled=False)
+    return stored, earlier, items.messages_of(said, request.instructions, seal=caller.seal)
 
 
 async def _begun_before(caller: Caller, request: ResponseRequest) -> Exchange | None:

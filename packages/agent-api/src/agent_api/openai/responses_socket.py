@@ -29,8 +29,19 @@ from agent_core.errors import AgentError
 
 PATH = "/v1/responses"
 MAX_MESSAGE_CHARS = 2 * 1024 * 1024
-_NOT_HERE = ("stream", "stream_options", "background")
-"""Fields that mean something over HTTP alone."""
+_NOT_HERE = {
+    "stream": "it has no meaning over a WebSocket: leave it out",
+    "stream_options": "it has no meaning over a WebSocket: leave it out",
+    "background": "it has no meaning over a WebSocket: leave it out",
+    "stream_id": "one response follows another over a connection: open one for each conversation",
+}
+
+
+class CreateMessage(ResponseRequest, frozen=True, kw_only=True):
+    """The message that begins a response."""
+
+    generate: bool | None = None
+    """False: nobody answers. What is said can be gone on from: a client sends what is long before there is a question."""
 
 
 @websocket(PATH, opt={"scope": Scope.MODELS_USE})
@@ -53,7 +64,9 @@ async def responses_socket(socket: WebSocket[Any, Any, State], caller: NamedDepe
 async def _answers(caller: Caller, text: str, nearby: dict[str, Stored]) -> AsyncIterator[Event]:
     try:
         _check_key(caller)
-        exchange = await responding.begin(caller, _read(text), nearby)
+        request = _read(text)
+        begin = responding.warmed if request.generate is False else responding.begin
+        exchange = await begin(caller, request, nearby)
         nearby.clear()
         async with aclosing(responding.spoken(caller, exchange)) as events:
             async for event in events:
@@ -89,7 +102,7 @@ def _check_key(caller: Caller) -> None:
     caller.daemon.book.count_request(key, now)
 
 
-def _read(text: str) -> ResponseRequest:
+def _read(text: str) -> CreateMessage:
     if len(text) > MAX_MESSAGE_CHARS:
         raise InvalidRequestError(f"a message has at most {MAX_MESSAGE_CHARS:,} characters", param="input")
     try:
@@ -98,12 +111,10 @@ def _read(text: str) -> ResponseRequest:
             raise InvalidRequestError(
                 "a message is a JSON object of the type `response.create`", param="type"
             )
-        for name in _NOT_HERE:
+        for name, reason in _NOT_HERE.items():
             if name in fields:
-                raise InvalidRequestError(
-                    f"{name!r} has no meaning over a WebSocket: leave it out", param=name
-                )
-        request: ResponseRequest = msgspec.convert(fields, ResponseRequest)
+                raise InvalidRequestError(f"`{name}`: {reason}", param=name)
+        request = msgspec.convert(fields, CreateMessage)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
         raise InvalidRequestError(reason, param=path.rstrip("`")) from error

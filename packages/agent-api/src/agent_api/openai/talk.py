@@ -39,6 +39,11 @@ Said: TypeAlias = TextDelta | ReasoningDelta | Turn | Ended | Waiting
 Talk: TypeAlias = AsyncGenerator[Said]
 
 
+async def silence() -> Talk:
+    """Nothing is said, and nobody was asked."""
+    yield Ended(finish_reason=FinishReason.STOP, usage=Usage())
+
+
 async def heard(talk: Talk) -> tuple[list[Message], Ended]:
     """Everything that was said, as a whole.
 
