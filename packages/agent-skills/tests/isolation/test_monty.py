@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import anyio
@@ -161,6 +163,29 @@ async def test_the_loop_goes_on_while_a_snippet_computes():
         assert not running.done()
         await one.aclose()
         await asyncio.gather(running, return_exceptions=True)
+
+
+PROGRAM = """
+import asyncio
+from agent_skills.isolation.monty import MontyInterpreter
+
+async def one():
+    return 1
+
+async def main():
+    interpreter = MontyInterpreter()
+    print((await interpreter.run("await one()", functions={"one": one})).value)
+    await interpreter.aclose()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_program_that_ends_right_behind_its_interpreter_is_not_aborted():
+    for _ in range(40):
+        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def _processes():

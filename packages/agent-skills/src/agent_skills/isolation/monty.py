@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Function = Callable[..., Awaitable[object]]
 """What a snippet may call, with `await`."""
 _GRACE_S = 0.5
+_SETTLING_S = 0.02
 
 
 class SnippetLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +148,9 @@ class MontyInterpreter:
         threads, self._threads = self._threads, None
         if awaited is not None:
             await awaited.__aexit__(None, None, None)
+            # Its threads (pydantic-monty 1.4) let go of Python's objects behind the answer. One that comes to that as the
+            # interpreter ends aborts the process, one time in ten where a program ends right behind this.
+            await asyncio.sleep(_SETTLING_S)
         if threads is not None:
             await threads.aclose()
 

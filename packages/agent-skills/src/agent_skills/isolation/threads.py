@@ -42,8 +42,9 @@ class ThreadPool:
         self._loop = asyncio.get_running_loop()
         self._bell = _Bell(self._loop)
         self._threads: list[threading.Thread] = []
-        # They end behind the calls that they were given; also where this is not closed.
+        # They end behind the calls that they were given; also where this is not closed. The interpreter ends without them.
         self._end = weakref.finalize(self, _end, self._calls, self._threads, self._loop, self._bell)
+        self._end.atexit = False
 
     def is_of_this_loop(self) -> bool:
         """Whether calls can be made from where this is asked."""
