@@ -33,6 +33,13 @@ def descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+async def settled():
+    """How many descriptors are open once the pools of other tests are gone."""
+    gc.collect()
+    await until(lambda: not threads())
+    return descriptors()
+
+
 class Held:
     """A call that goes on until it is let go."""
 
@@ -111,7 +118,8 @@ async def test_what_is_to_be_done_afterwards_is_done_behind_the_answer_and_befor
 
 
 async def test_closing_lets_what_was_given_come_to_its_end_and_leaves_nothing_behind():
-    before, pool, held = descriptors(), ThreadPool(NAME, 2), Held()
+    before, held = await settled(), Held()
+    pool = ThreadPool(NAME, 2)
     calls = [asyncio.ensure_future(pool.run(work)) for work in (held, str, str)]
     await until(held.begun.is_set)
     pool.close()
@@ -120,11 +128,13 @@ async def test_closing_lets_what_was_given_come_to_its_end_and_leaves_nothing_be
         await pool.run(str)
     held.go.set()
     assert await asyncio.gather(*calls) == ["held", "", ""]
+    del pool
     await until(lambda: not threads() and descriptors() <= before)
 
 
 async def test_one_that_is_forgotten_leaves_nothing_behind():
-    before, pool = descriptors(), ThreadPool(NAME, 2)
+    before = await settled()
+    pool = ThreadPool(NAME, 2)
     assert await pool.run(str) == ""
     del pool
     gc.collect()

@@ -80,7 +80,10 @@ class ThreadPool:
 
 
 class _Bell:
-    """What has ended, and the eventfd that tells the loop; it is closed once neither the loop nor a thread has it."""
+    """What has ended, and the eventfd that tells the loop.
+
+    It is closed once nothing refers to this: the loop may have the answer while its thread is still about to ring.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.awaited = 0
