@@ -61,6 +61,14 @@ async def test_a_picture_by_the_id_of_a_file_is_refused_for_no_files_are_kept(se
         assert "image_url" in error["message"]
 
 
+async def test_a_file_is_at_an_address(serving):
+    async with serving([]) as (client, _):
+        for url in ("AAA", "file:///etc/passwd"):
+            said = [{"role": "user", "content": [{"type": "input_file", "file_url": url, "file_data": None}]}]
+            error = (await respond(client, said, status=400))["error"]
+            assert error["param"] == "input[0].content[0]"
+
+
 async def test_a_sound_in_a_chat_reaches_the_model(serving):
     async with serving([answer("Fine.")]) as (client, daemon):
         sound = {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}

@@ -77,7 +77,7 @@ async def _offered(request: ModelRequest, mode: ToolMode) -> tuple[Sequence[Tool
 
 
 def _view(caller: Caller, request: ModelRequest, offered: Sequence[ToolSpec], *, must_call: bool) -> TurnView:
-    shape = request.constraint
+    shape = None if must_call else request.constraint  # of an answer, which is no choice then
     return TurnView(
         messages=[message for message in request.messages if message.role != "system"],
         offers=[ToolOffer(spec=tool) for tool in offered],

@@ -7,6 +7,8 @@ from typing import Literal
 from agent_api.errors import InvalidRequestError
 from agent_core.messages import File, Image
 
+_SCHEMES = ("http://", "https://")
+
 
 def image_of(url: str, detail: Literal["auto", "low", "high"], where: str) -> Image:
     """A picture by its address.
@@ -15,7 +17,7 @@ def image_of(url: str, detail: Literal["auto", "low", "high"], where: str) -> Im
         InvalidRequestError: neither an http(s) address nor a `data:` URL in base64.
     """
     level = "" if detail == "auto" else detail
-    if url.startswith(("http://", "https://")):
+    if url.startswith(_SCHEMES):
         return Image(url=url, detail=level)
     media_type, data = data_of(url, where)
     return Image(data=data, media_type=media_type, detail=level)
@@ -29,6 +31,8 @@ def file_of(text: str, *, url: str = "", file_id: str = "", name: str = "", wher
     """
     if file_id:
         return File(file_id=file_id, name=name)
+    if url and not url.startswith(_SCHEMES):
+        raise InvalidRequestError("`file_url` is no http(s) address", param=where)
     if url:
         return File(url=url, name=name)
     media_type, data = data_of(text, where)
