@@ -62,7 +62,17 @@ async def made(client, admin):
         "message_id": sent,
         "schedule_id": schedule,
     }
-    others = ("run_id", "other_id", "model", "response_id", "conversation_id", "item_id", "name", "ingest_id")
+    others = (
+        "run_id",
+        "other_id",
+        "model",
+        "response_id",
+        "conversation_id",
+        "item_id",
+        "name",
+        "ingest_id",
+        "import_id",
+    )
     return named | dict.fromkeys(others, begun["run_id"])
 
 

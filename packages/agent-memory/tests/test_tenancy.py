@@ -26,7 +26,7 @@ from agent_memory import (
     domains_from,
 )
 from agent_memory.knowledge.rows import Unit
-from agent_memory.table_files import Format
+from agent_memory.table_files import Format, read
 
 NAMES = ("acme", "acme2", "../acme", "acme/", "ACME", "", "a b", "%61cme", "b" * 80)
 
@@ -318,3 +318,13 @@ async def test_the_knowledge_of_a_tenant_is_in_its_folder(tenants: Tenants) -> N
         ]
     assert await tenants.erase("one")
     assert [place.exists() for place in places] == [False, True]
+
+
+def test_a_line_that_is_longer_than_a_row_can_be_is_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent_memory.table_files.MAX_LINE_BYTES", 100)
+    path = tmp_path / "memory.episodes.jsonl"
+    path.write_bytes(b'{"a": 1}\n' + b"[" * 200)
+    rows = read(path)
+    assert next(rows) == {"a": 1}
+    with pytest.raises(ImportFormatError, match="line 2 has more than 100 bytes"):
+        next(rows)

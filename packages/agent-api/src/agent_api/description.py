@@ -40,6 +40,7 @@ _PARAMETERS = {
     "schedule_id": "The id of a schedule.",
     "key_id": "The id of a key, which is no secret.",
     "ingest_id": "The id of an ingest.",
+    "import_id": "The id of an import.",
     "response_id": "The id of a response.",
     "conversation_id": "The id of a conversation.",
     "item_id": "The id of an item.",

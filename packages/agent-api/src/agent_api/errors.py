@@ -9,7 +9,8 @@ AgentError
     ├── InvalidRequestError     a request to the OpenAI-compatible API asks for what cannot be
     ├── RunBusyError            another process drives this run
     ├── TooManyRunsError        the daemon drives as many runs as it may
-    ├── TooManyIngestsError     as many documents are being read for a tenant as may be
+    ├── TooManyIngestsError     as many ingests, imports or exports of a tenant are under way as may be
+    ├── AlreadyThereError       an import brings what is there already
     ├── TooManyKeptError        as many webhooks or schedules are kept for a tenant as may be
     ├── SessionBusyError        a run of a session is not over, or it is being erased
     ├── KeyRefusedError         no API key, or none that opens anything
@@ -18,6 +19,7 @@ AgentError
     ├── RateLimitedError        the key has asked too often, or spent what it may
     ├── AccessUnavailableError  the files of keys, sessions and spending cannot be written
     ├── A2aRefusedError         a message of the Agent2Agent protocol asks for what cannot be
+    ├── BodyTooLargeError       a body is larger than the daemon takes
     ├── IdempotencyError        an idempotency key that cannot be used for this request now
     │   └── IdempotencyReusedError  it was used for another request
     └── OpenBindError           an address that others can reach, over plain HTTP
@@ -86,13 +88,22 @@ class TooManyRunsError(ApiError):
 
 
 class TooManyIngestsError(ApiError):
-    """As many ingests of a tenant are under way as may be."""
+    """As many ingests, imports or exports of a tenant are under way as may be."""
 
     retryable = True
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} ingests are under way already; try again when one is over")
+    def __init__(self, limit: int, what: str = "ingests") -> None:
+        super().__init__(f"{limit} {what} are under way already; try again when one is over")
         self.limit = limit
+
+
+class AlreadyThereError(ApiError):
+    """An import brings what is there already: it never mixes with it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"there is {what} already, and an import goes only to where nothing is yet; erase it first"
+        )
 
 
 class TooManyKeptError(ApiError):
@@ -166,6 +177,13 @@ class A2aRefusedError(ApiError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class BodyTooLargeError(ApiError):
+    """A body is larger than the daemon takes."""
+
+    def __init__(self, limit: int, setting: str) -> None:
+        super().__init__(f"the body has more than {limit} bytes (setting {setting})")
 
 
 class IdempotencyError(ApiError):

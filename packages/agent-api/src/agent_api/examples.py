@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from agent_api.access.keys import ApiKey, KeyLimits
+from agent_api.imports import ImportView
 from agent_api.openai import resource
 from agent_api.openai.chat_request import ChatRequest
 from agent_api.openai.compacting import CompactRequest
@@ -206,6 +207,13 @@ REPLIES: Sequence[msgspec.Struct] = (
     KeyList(items=(_API_KEY,)),
     RememberedList(items=(_FACT,)),
     RememberedPage(items=(_FACT,), next_cursor=None),
+    ImportView(
+        import_id="import_1a2049d485d9b5fa",
+        status="done",
+        digest="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        rows=412,
+        passages=87,
+    ),
     _response(),
     ItemList(data=[_KEPT], first_id=str(_KEPT["id"]), last_id=str(_KEPT["id"]), has_more=False),
     _CONVERSATION,

@@ -5,7 +5,6 @@ on where it was.
 """
 
 import logging
-import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from agent_api.errors import NotFoundError, TooManyIngestsError
+from agent_api.kept_results import KEPT, KeptResults
 from agent_api.knowledge import KnowledgeBases
 from agent_core.errors import AgentError
 
@@ -26,9 +26,6 @@ logger = logging.getLogger("agentd")
 
 MAX_AT_ONCE = 4
 """One is read at a time, for a tenant; the others wait."""
-KEPT = 100
-"""So many that are over can be asked about; then the oldest go."""
-_ID = re.compile(r"ingest_[0-9a-f]+")
 
 
 class KeptOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +69,7 @@ class Ingests:
         self._knowledge = knowledge
         self._tasks = tasks
         self._views: dict[str, IngestView] = {}
-        self._folder = knowledge.folder / "ingests"
+        self._kept = KeptResults(knowledge.folder / "ingests", IngestView)
 
     def check(self) -> None:
         """Whether one more can be begun.
@@ -120,12 +117,7 @@ class Ingests:
 
     def known(self, ingest_id: str) -> IngestView | None:
         """The same; None: there is none."""
-        if ingest_id in self._views or not _ID.fullmatch(ingest_id):
-            return self._views.get(ingest_id)
-        try:
-            return msgspec.json.decode((self._folder / f"{ingest_id}.json").read_bytes(), type=IngestView)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        return self._views.get(ingest_id) or self._kept.find(ingest_id)
 
     async def _read(self, view: IngestView, origins: Sequence[Path], like: str, remove_missing: bool) -> None:
         def tell(progress: "Progress") -> None:
@@ -143,20 +135,7 @@ class Ingests:
         else:
             result = msgspec.convert(report, IngestResult, from_attributes=True)
             self._now(view, status="done", passages=report.passages, result=result)
-        await anyio.to_thread.run_sync(self._keep, self._views[view.ingest_id])
-
-    def _keep(self, view: IngestView) -> None:
-        """Write down what became of one."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part = self._folder / f"{view.ingest_id}.part"
-            part.write_bytes(msgspec.json.encode(view))
-            part.replace(self._folder / f"{view.ingest_id}.json")
-            kept = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
-            for path in kept[:-KEPT]:
-                path.unlink(missing_ok=True)
-        except OSError as error:  # it is in the base all the same, and this is known until the daemon ends
-            logger.warning("what became of ingest %s is not kept: %s", view.ingest_id, error)
+        await anyio.to_thread.run_sync(self._kept.keep, view.ingest_id, self._views[view.ingest_id])
 
     def _now(self, view: IngestView, **changes: object) -> None:
         self._views[view.ingest_id] = msgspec.structs.replace(self._views[view.ingest_id], **changes)

@@ -8,6 +8,8 @@ import msgspec
 
 from agent_api.errors import (
     AccessUnavailableError,
+    AlreadyThereError,
+    BodyTooLargeError,
     IdempotencyError,
     IdempotencyReusedError,
     InvalidRequestError,
@@ -37,7 +39,7 @@ from agent_core.errors import (
     ProtocolError,
     RunNotFoundError,
 )
-from agent_memory import MemoryUnavailableError
+from agent_memory import ImportFormatError, MemoryUnavailableError
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -53,6 +55,9 @@ OUTCOMES: dict[type[AgentError], Outcome] = {
     NotFoundError: Outcome("not-found", HTTPStatus.NOT_FOUND, EXIT_NOT_FOUND),
     InvalidRequestError: Outcome("invalid-request", HTTPStatus.BAD_REQUEST, EXIT_USAGE),
     SessionBusyError: Outcome("session-busy", HTTPStatus.CONFLICT, EXIT_FAILED),
+    AlreadyThereError: Outcome("already-there", HTTPStatus.CONFLICT, EXIT_FAILED),
+    ImportFormatError: Outcome("import", HTTPStatus.BAD_REQUEST, EXIT_FAILED),
+    BodyTooLargeError: Outcome("body-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, EXIT_FAILED),
     TooManyKeptError: Outcome("too-many-kept", HTTPStatus.CONFLICT, EXIT_FAILED),
     MemoryUnavailableError: Outcome("memory-unavailable", HTTPStatus.INSUFFICIENT_STORAGE, EXIT_FAILED),
     AccessUnavailableError: Outcome("access-unavailable", HTTPStatus.INSUFFICIENT_STORAGE, EXIT_FAILED),

@@ -120,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     for each tenant below. Empty: `knowledge` in the data folder of each. Credentials come by the environment."""
     long_term: bool = False
     """Whether what was said is recalled in later sessions, and the model may note and recall."""
+    max_import_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1_073_741_824
+    """The largest export that `POST /api/v1/memory/import` takes."""
     origin: str = ""
     """What browsers see the daemon as, behind a proxy: `https://agent.example.org`. Empty: what they name as host."""
     webhook_networks: str = ""

@@ -15,6 +15,7 @@ from agent_api.access.attempt import ONLY, Attempt
 from agent_api.broadcast import Broadcast
 from agent_api.composition import Agent
 from agent_api.errors import RunBusyError, SessionBusyError, TooManyRunsError
+from agent_api.imports import Imports
 from agent_api.ingests import Ingests
 from agent_api.spoken import Spoken
 from agent_api.wire.runs import ForkRun, NewRun, RunView, run_view
@@ -100,6 +101,7 @@ class Supervisor:
         self.broadcast = Broadcast()
         self.spoken = Spoken()
         self.ingests = Ingests(agent.knowledge, tasks)
+        self.imports = Imports(agent, tasks)
         self.erasing: set[str] = set()
         """Sessions in which nothing may begin at this moment."""
         self.before_drive: list[Callable[[str], None]] = []

@@ -137,6 +137,7 @@ class Tenants:
         await tellings.open()
         self._open[tenant] = supervisor
         await catch_up(self._access.book, agent.journal)
+        await supervisor.imports.resume()
         await supervisor.resume_unfinished()
 
     def _known(self) -> list[str]:

@@ -3,6 +3,7 @@
 import importlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -17,6 +18,8 @@ ColumnTypes: TypeAlias = Mapping[str, str]
 
 ROWS_AT_ONCE = 4_096
 """More are never in memory."""
+MAX_LINE_BYTES = 64 * 1024 * 1024
+"""A row is one line, and a file may be a stranger's."""
 _ARROW_NAMES = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string", "BLOB": "string"}
 
 
@@ -52,7 +55,10 @@ def read(path: Path) -> Iterator[Row]:
         return
     decoder = msgspec.json.Decoder(Row)
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        lines = iter(partial(file.readline, MAX_LINE_BYTES + 1), b"")
+        for number, line in enumerate(lines, start=1):
+            if len(line) > MAX_LINE_BYTES:
+                raise ImportFormatError(str(path), f"line {number} has more than {MAX_LINE_BYTES} bytes")
             try:
                 yield decoder.decode(line)
             except msgspec.DecodeError as error:

@@ -12,6 +12,8 @@ from agent_api.errors import IdempotencyError
 from agent_api.problems import problem_of
 
 MAX_BODY_BYTES = 2 * 1024 * 1024
+STREAMED = frozenset({"/api/v1/memory/import"})
+"""Bodies that are too large to be held: their route compares them itself, by `told_anew`."""
 
 
 def name_of(scope: Scope) -> str:
@@ -32,7 +34,8 @@ async def once(
     Raises:
         AgentError: see `Replies.begin`; nothing was sent.
     """
-    body = await _body(receive)
+    is_streamed = scope["path"] in STREAMED
+    body = b"" if is_streamed else await _body(receive)
     request = request_of(key_id, name_of(scope), scope["path"], body)
     before = replies.begin(request, now=time.time())
     if not isinstance(before, Attempt):
@@ -43,7 +46,7 @@ async def once(
     kept = _Kept(send)
     scope["principal"] = msgspec.structs.replace(scope["principal"], attempt=before)
     try:
-        await application(scope, _again(body, receive), kept)
+        await application(scope, receive if is_streamed else _again(body, receive), kept)
     finally:
         reply = kept.reply
         is_refused = reply is not None and reply.status >= HTTPStatus.BAD_REQUEST

@@ -1,16 +1,33 @@
 """`/api/v1/memory`: what is kept of a tenant beyond its sessions: read by pages, searched, erased."""
 
 import math
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Controller, get, post
+from litestar import Controller, Request, get, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, QueryParameter
-from litestar.status_codes import HTTP_200_OK
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    RequestBody,
+    Schema,
+)
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import Stream
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
+from agent_api.access.gate import Principal
 from agent_api.access.scopes import Scope
-from agent_api.errors import InvalidRequestError, NotFoundError
+from agent_api.archives import MEDIA_TYPE
+from agent_api.errors import InvalidRequestError, NotFoundError, ScopeMissingError
+from agent_api.imports import ImportView
+from agent_api.pieces import Pieces
 from agent_api.supervisor import Supervisor
 from agent_memory import Episode, Fact, Forgetting, Forgotten, Hit, LongTermMemory
 
@@ -67,6 +84,30 @@ class NewForgetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     run_ids: tuple[str, ...] = ()
 
 
+_ARCHIVE = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+
+
+@dataclass
+class ImportOperation(Operation):
+    """Its body is an archive, which has no schema."""
+
+    def __post_init__(self) -> None:
+        """Say what the body is."""
+        shown = Example(summary="an export", value="the bytes of memory.tar")
+        content = {MEDIA_TYPE: OpenAPIMediaType(schema=_ARCHIVE, examples={"export": shown})}
+        self.request_body = RequestBody(content=content, required=True, description="What `/export` gave.")
+
+
+@dataclass
+class ExportOperation(Operation):
+    """Its reply is an archive."""
+
+    def __post_init__(self) -> None:
+        """Say what the reply is."""
+        content = {MEDIA_TYPE: OpenAPIMediaType(schema=_ARCHIVE)}
+        self.responses = {"200": OpenAPIResponse(description="The archive.", content=content)}
+
+
 class MemoryController(Controller):
     """The long-term memory."""
 
@@ -94,6 +135,65 @@ class MemoryController(Controller):
     async def facts(self, supervisor: NamedDependency[Supervisor]) -> RememberedList:
         """Every fact that is held, the oldest truth first."""
         return RememberedList(items=tuple(map(_shown, await _memory(supervisor).facts())))
+
+    @get(
+        "/export",
+        opt={"scope": Scope.MEMORY_READ},
+        operation_class=ExportOperation,
+        summary="Export everything",
+    )
+    async def export(
+        self,
+        supervisor: NamedDependency[Supervisor],
+        principal: NamedDependency[Principal],
+        bases: Annotated[
+            bool, QueryParameter(description="The knowledge bases too; needs `knowledge:read`.")
+        ] = False,
+    ) -> Stream:
+        """All that is remembered as a tar archive of JSON Lines, as `agent memory export` writes them; `/import` takes it."""
+        if bases:
+            _need(principal, Scope.KNOWLEDGE_READ)
+        made = await supervisor.imports.export(bases=bases)
+        return Pieces(
+            made.pieces(),
+            media_type=MEDIA_TYPE,
+            headers={
+                "Content-Length": str(made.size),
+                "Content-Disposition": 'attachment; filename="memory.tar"',
+                "Cache-Control": "no-store",
+            },
+        )
+
+    @post(
+        "/import",
+        opt={"scope": Scope.MEMORY_WRITE, "told_anew": True},
+        status_code=HTTP_202_ACCEPTED,
+        request_max_body_size=None,  # a setting of its own
+        operation_class=ImportOperation,
+        summary="Import an export",
+    )
+    async def import_all(
+        self,
+        request: Request[Any, Any, State],
+        supervisor: NamedDependency[Supervisor],
+        principal: NamedDependency[Principal],
+    ) -> ImportView:
+        """Bring back, in the background, what `/export` gave: all of it or nothing, to where nothing of it is yet. Knowledge bases
+        in it need `knowledge:write`. Sent again with its `Idempotency-Key`, this tells how far it is.
+        """
+        pieces = request.stream()
+
+        async def next_piece() -> bytes:
+            return await anext(pieces, b"")
+
+        return await supervisor.imports.receive(
+            next_piece, principal.attempt, with_knowledge=Scope.KNOWLEDGE_WRITE in principal.key.scopes
+        )
+
+    @get("/imports/{import_id:str}", opt={"scope": Scope.MEMORY_READ}, summary="How far an import is")
+    async def imported(self, import_id: FromPath[str], supervisor: NamedDependency[Supervisor]) -> ImportView:
+        """Known until a hundred later ones are over."""
+        return supervisor.imports.view(import_id)
 
     @post("/search", opt={"scope": Scope.MEMORY_READ}, status_code=HTTP_200_OK, summary="Search the memory")
     async def search(
@@ -124,6 +224,11 @@ class MemoryController(Controller):
             run_ids=data.run_ids,
         )
         return await _memory(supervisor).forget(what)
+
+
+def _need(principal: Principal, scope: Scope) -> None:
+    if scope not in principal.key.scopes:
+        raise ScopeMissingError(scope)
 
 
 def _memory(supervisor: Supervisor) -> LongTermMemory:
