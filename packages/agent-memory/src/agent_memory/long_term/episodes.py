@@ -48,6 +48,9 @@ TERMS_BEFORE = 2
 """How many episodes before one are in its index entry."""
 CANDIDATES = 80
 """So many matches are ranked in full, with their neighbours."""
+_READ = 10_000
+"""So many entries of the index are read for a question while they give matches enough: SQLite scores them all, 20 ms for a
+word that is in each of 20,000 episodes and tells of none. Which matches are best is said by all words, in the ranking."""
 _AT_ONCE = 500
 """SQLite takes so many values in one statement, and more."""
 
@@ -244,10 +247,35 @@ def corpus(db: sqlite3.Connection, terms: Iterable[str]) -> Corpus:
     return Corpus(size=count, documents={term: min(documents, count) for term, documents, _ in rows})
 
 
-def matches(db: sqlite3.Connection, query: Query, only: Filter) -> list[int]:
-    """The ids of the best matches by full text alone, best first."""
+def matches(db: sqlite3.Connection, query: Query, only: Filter, known: Corpus) -> list[int]:
+    """The ids of the best matches by full text alone, best first; `known`: of the question's terms."""
+    often = {term: known.documents.get(term, 0) for term in query.terms}
+    rarest = _rarest(often)
+    # BM25 gives nothing for a word that is in more than half of all.
+    telling = [term for term in query.terms if often[term] * 2 <= known.size]
+    ids = _matching(db, rarest, only)
+    if len(ids) < CANDIDATES and len(telling) > len(rarest):
+        ids = _matching(db, telling, only)
+    if not ids and len(query.terms) > len(rarest):
+        ids = _matching(db, query.terms, only)
+    return ids
+
+
+def _rarest(often: Mapping[str, int]) -> list[str]:
+    """The rarest of the terms, as many as `_READ` allows, and one at least."""
+    kept: list[str] = []
+    read = 0
+    for term in sorted(often, key=often.__getitem__):
+        read += often[term]
+        if kept and read > _READ:
+            break
+        kept.append(term)
+    return kept
+
+
+def _matching(db: sqlite3.Connection, terms: Sequence[str], only: Filter) -> list[int]:
     where, parameters = only.where("e")
-    words = " OR ".join(f'"{term}"' for term in query.terms)
+    words = " OR ".join(f'"{term}"' for term in terms)
     if not words:
         return []
     join = "JOIN episodes AS e ON e.id = episode_terms.rowid" if where else ""

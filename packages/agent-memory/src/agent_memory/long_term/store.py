@@ -204,7 +204,8 @@ class LongTermMemory:
     def _search(
         self, db: sqlite3.Connection, query: ranking.Query, only: Filter, k: int, embedded: Embeddings | None
     ) -> list[tuple[ranking.Scored, Episode]]:
-        ids = episodes.matches(db, query, only)
+        corpus = episodes.corpus(db, query.terms)
+        ids = episodes.matches(db, query, only, corpus)
         if query.span is not None:
             ids += episodes.newest(db, only.within(query.span))
         vectors = self._vectors
@@ -216,7 +217,6 @@ class LongTermMemory:
         likeness: Mapping[int, float] = {}
         if vectors is not None and embedded is not None:
             likeness = vectors.cosines(embedded, [one.id for one in passages])
-        corpus = episodes.corpus(db, query.terms)
         ranked = ranking.rank(query, passages, corpus, likeness, self._weights)
         kept = episodes.get(db, [one.id for one in ranked], None if only == Filter() else only, k)
         scored = [one for one in ranked if one.id in kept][:k]
