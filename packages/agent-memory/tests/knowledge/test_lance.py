@@ -81,6 +81,13 @@ async def test_any_query_can_be_asked(kb, query):
     assert len(await kb.search(query, k=3)) <= 3
 
 
+async def test_a_query_with_a_pasted_document_is_asked_by_its_ends(kb):
+    await filled(kb)
+    pasted = " ".join(f"word{number}" for number in range(100_000))
+    for query in (f"what is bread made of? {pasted}", f"{pasted} what is bread made of?"):
+        assert (await kb.search(query, k=1, domains=["general"]))[0].citation.source == "bread.md"
+
+
 async def test_an_empty_knowledge_base_knows_nothing(kb):
     assert await kb.search("anything") == []
     assert await kb.search("anything", domains=["legal"]) == []

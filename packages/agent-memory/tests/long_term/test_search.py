@@ -80,3 +80,13 @@ async def test_words_that_are_everywhere_are_not_looked_up_and_hide_nothing(
     assert await found(memory, "day 17") == ["The weather was fine at noon of day 17."]
     (only,) = await memory.search("heron at noon", only=Filter(session_id="s3"))
     assert only.text.endswith("day 3."), "a filter that leaves only what is everywhere"
+
+
+async def test_a_question_with_a_pasted_document_is_asked_by_its_ends(memory: LongTermMemory) -> None:
+    await memory.add("The heron nests by the old mill.", session_id="s")
+    await memory.state(Fact(subject="heron", predicate="nests_by", object="mill", valid_from=0))
+    pasted = " ".join(f"word{number}" for number in range(300_000))
+    for question in (f"Where does the heron nest? {pasted}", f"{pasted} So where does the heron nest?"):
+        assert await found(memory, question) == ["The heron nests by the old mill."]
+        (fact,) = await memory.search_facts(question)
+        assert fact.text == "heron nests by mill"

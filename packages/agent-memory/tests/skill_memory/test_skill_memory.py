@@ -13,6 +13,7 @@ from agent_core.tools import ToolCall, ToolExample, ToolResult, ToolSpec
 from agent_core.transitions import replay
 from agent_memory import Pattern, SkillMemory
 from agent_memory.embedders.static import StaticEmbedder
+from agent_memory.skill_memory import records
 from agent_memory.skill_memory.patterns import calls_of, pattern_of
 
 
@@ -129,6 +130,28 @@ async def test_forgotten_tools_leave_no_byte(skills: SkillMemory) -> None:
     for file in skills.path.parent.iterdir():
         assert b"forecast" not in file.read_bytes()
         assert b"warm in" not in file.read_bytes()
+
+
+async def test_what_was_learned_of_forgotten_words_leaves_no_byte(skills: SkillMemory) -> None:
+    await skills.learn(run(1, "is it warm in Xanadu7391", WEATHER), verified=True)
+    await skills.learn(run(2, "is it warm in Rome", ("get_weather", {"city": "Rome"}, "")), verified=True)
+    assert any(b"Xanadu7391" in file.read_bytes() for file in skills.path.parent.iterdir())
+    assert await skills.forget("xanadu7391") >= 1
+    assert not any(b"Xanadu7391" in file.read_bytes() for file in skills.path.parent.iterdir())
+    assert [one.utterance for one in skills.shots("get_weather", "warm?")] == ["is it warm in Rome"]
+    assert "get_weather" in await names(skills, "is it warm in Rome")
+    (counted,) = await skills.statistics()
+    assert counted.successes == 2
+
+
+async def test_only_so_many_requests_of_a_tool_are_held(
+    skills: SkillMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "SERVED_AT_MOST", 3)
+    for number in range(8):
+        await skills.learn(run(number, f"is it warm in city {number % 6}", WEATHER), verified=True)
+    held = {one.utterance for one in skills.shots("get_weather", "warm", k=50)}
+    assert held == {f"is it warm in city {number}" for number in (5, 0, 1)}
 
 
 # ── statistics and lessons ───────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from agent_memory.knowledge.found import Hits
 from agent_memory.knowledge.index import EXACT_BELOW, Grain, LanceTable
 from agent_memory.knowledge.rows import passages
 from agent_memory.knowledge.terms import nearness, query_terms, with_parts
+from agent_memory.questions import ends_of
 
 
 class RetrievalWeights(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +83,7 @@ class Shelf:
             KnowledgeUnavailableError: the storage failed.
         """
         where = predicate(self.domain, filters)
+        query = ends_of(query)
         words = with_parts(query)
         tries = 0
         while True:

@@ -330,15 +330,21 @@ def vectors(db: sqlite3.Connection, after_id: int) -> list[tuple[int, bytes]]:
 
 def delete(db: sqlite3.Connection, ids: Sequence[int]) -> None:
     """Remove episodes, their terms and vectors; also their terms from the entries of those that came after them."""
-    followers = db.execute(
-        "SELECT DISTINCT f.id, f.session_id, f.ordinal FROM episodes AS e"  # noqa: S608
-        " JOIN episodes AS f ON f.session_id = e.session_id AND f.ordinal > e.ordinal"
-        f" AND f.ordinal <= e.ordinal + {TERMS_BEFORE} WHERE e.id IN ({_marks(ids)})",
-        list(ids),
-    ).fetchall()
+    followers: set[tuple[int, str, int]] = set()
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        followers |= set(
+            db.execute(
+                "SELECT f.id, f.session_id, f.ordinal FROM episodes AS e"  # noqa: S608
+                " JOIN episodes AS f ON f.session_id = e.session_id AND f.ordinal > e.ordinal"
+                f" AND f.ordinal <= e.ordinal + {TERMS_BEFORE} WHERE e.id IN ({_marks(some)})",
+                some,
+            )
+        )
     for table, column in (("episode_terms", "rowid"), ("episode_vectors", "id"), ("episodes", "id")):
         db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(row_id,) for row_id in ids])  # noqa: S608
-    for row_id, session_id, ordinal in followers:
+    gone = set(ids)
+    for row_id, session_id, ordinal in (one for one in followers if one[0] not in gone):
         rows = db.execute(
             "SELECT t.said FROM episodes AS e JOIN episode_terms AS t ON t.rowid = e.id WHERE e.session_id = ?"
             " AND e.ordinal < ? AND e.ordinal >= ? ORDER BY e.ordinal DESC",

@@ -10,6 +10,7 @@ from agent_memory.long_term.episodes import Episode
 from agent_memory.long_term.facts import Fact
 from agent_memory.long_term.ranking import Query
 from agent_memory.long_term.when import Span, span_of
+from agent_memory.questions import ends_of
 
 _ASKS_WHEN = re.compile(
     r"\b(when|how long|what (date|day|month|year|time)|which (date|day|month|year))\b", re.IGNORECASE
@@ -80,6 +81,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
 def ask(text: str, now: float, analyzer: Analyzer) -> Query:
     """A question taken apart."""
+    text = ends_of(text)
     words = _CAPITALISED.findall(text.replace("'s", "").replace("\u2019s", ""))
     return Query(
         text=text,

@@ -191,7 +191,7 @@ class LongTermMemory:
             MemoryUnavailableError: the file cannot be read.
         """
         query = ask(question, self.clock.now() if now is None else now, self._analyzer)
-        embedded = None if self._vectors is None else await self._vectors.of(question)
+        embedded = None if self._vectors is None else await self._vectors.of(query.text)
         found = await self._store.read(self._search, query, only or Filter(), k, embedded)
         return [
             Hit(

@@ -47,7 +47,7 @@ SCHEMA = Schema(
         "CREATE TABLE learned (run_id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
     ),
 )
-_SERVED_AT_MOST = 200
+SERVED_AT_MOST = 200
 """Of one tool; the newest."""
 
 
@@ -146,7 +146,7 @@ def put_served(db: sqlite3.Connection, tool: str, request: str, arguments: JsonO
     db.execute(
         "DELETE FROM served WHERE tool = ? AND id NOT IN"
         " (SELECT id FROM served WHERE tool = ? ORDER BY at DESC, id DESC LIMIT ?)",
-        (tool, tool, _SERVED_AT_MOST),
+        (tool, tool, SERVED_AT_MOST),
     )
 
 
@@ -194,6 +194,25 @@ def delete_tools(db: sqlite3.Connection, names: Sequence[str]) -> None:
     """Remove tools and all that is known of them, but for the patterns that use them."""
     for table, column in (("tools", "name"), ("served", "tool"), ("statistics", "tool"), ("lessons", "tool")):
         db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(name,) for name in names])  # noqa: S608
+
+
+def delete_containing(db: sqlite3.Connection, words: str) -> int:
+    """Remove the requests, patterns and lessons in which these words stand, in any case; returns how many."""
+    needle = words.casefold()
+    columns = {
+        "served": "request || char(10) || CAST(arguments AS TEXT)",
+        "lessons": "reason || char(10) || fixed_by",
+        "patterns": "key || char(10) || CAST(body AS TEXT)",
+    }
+
+    def holds(text: str) -> bool:
+        return needle in text.casefold()
+
+    db.create_function("holds", 1, holds, deterministic=True)
+    return sum(
+        db.execute(f"DELETE FROM {table} WHERE holds({told})").rowcount  # noqa: S608
+        for table, told in columns.items()
+    )
 
 
 def delete_all(db: sqlite3.Connection) -> None:

@@ -70,9 +70,7 @@ class SkillMemory:
         store = await SqliteStore.open(path, records.SCHEMA, busy_timeout_s=busy_timeout_s)
         memory = cls(store, embedder=embedder, clock=clock or SystemClock(), analyzer=Analyzer(language))
         try:
-            await memory._index_tools(await store.read(records.tools))
-            for tool, example in await store.read(records.served):
-                await memory._index_served(tool, example)
+            await memory._index_all()
         except BaseException:
             await store.close()
             raise
@@ -115,6 +113,18 @@ class SkillMemory:
         for name in names:
             self._index.remove(name)
             self._served.pop(name, None)
+
+    async def forget(self, containing: str) -> int:
+        """Erase for good what was learned in which these words stand, in any case: requests that were served, patterns and
+        lessons. Returns how many. How often a tool was called stays counted.
+
+        Raises:
+            MemoryUnavailableError: the storage failed; ask again.
+        """
+        forgotten = await self._store.change(records.delete_containing, containing)
+        await self._store.scrub()
+        await self._index_all()
+        return forgotten
 
     async def search(self, request: str, *, k: int = 10) -> list[ToolHit]:
         """The tools that fit a request best, by their words, their meaning and what they served before."""
@@ -187,9 +197,7 @@ class SkillMemory:
         from agent_memory.export import import_files  # noqa: PLC0415  # it knows the tables of this package
 
         rows = await import_files(self._store, "skills", folder, self._analyzer)
-        await self._index_tools(await self._store.read(records.tools))
-        for tool, example in await self._store.read(records.served):
-            await self._index_served(tool, example)
+        await self._index_all()
         return rows
 
     async def clear(self) -> None:
@@ -199,10 +207,17 @@ class SkillMemory:
             MemoryUnavailableError: the storage failed; nothing was removed.
         """
         await self._store.change(records.delete_all)
-        self._index = ToolIndex(self._analyzer, self._embedder.dimensions if self._embedder else 0)
-        self._served.clear()
+        await self._index_all()
 
     # ── the index ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _index_all(self) -> None:
+        """Index what is stored, and nothing else."""
+        self._index = ToolIndex(self._analyzer, self._embedder.dimensions if self._embedder else 0)
+        self._served.clear()
+        await self._index_tools(await self._store.read(records.tools))
+        for tool, example in await self._store.read(records.served):
+            await self._index_served(tool, example)
 
     async def _index_tools(self, specs: Sequence[ToolSpec]) -> None:
         for start in range(0, len(specs), _EMBED_AT_ONCE):
@@ -210,7 +225,8 @@ class SkillMemory:
             self._index.add(some, await self._embed([described(spec) for spec in some], "document"))
 
     async def _index_served(self, tool: str, example: ToolExample) -> None:
-        self._served.setdefault(tool, []).append(example)
+        kept = [one for one in self._served.get(tool, []) if one.utterance != example.utterance]
+        self._served[tool] = [*kept, example][-records.SERVED_AT_MOST :]
         self._index.add_used(tool, example.utterance, await self._embed([example.utterance], "query"))
 
     async def _embed(self, texts: Sequence[str], purpose: Purpose) -> Embeddings | None:
