@@ -190,6 +190,20 @@ async def test_a_provider_s_wait_is_waited_for_where_there_is_no_other(
     assert clock.now() - started == 20.0
 
 
+async def test_a_wait_without_measure_does_not_end_a_route(models: Any, clock: VirtualClock) -> None:
+    """As a server asks for whose clock is wrong."""
+    (only,) = models([[limited(3.0e11)], SAYS])
+    router = Router([only], clock=clock)
+    with pytest.raises(RateLimitedError):
+        await ask(router)
+    clock.advance(3_599.0 - 60.0)  # it would wait for a minute
+    with pytest.raises(ModelError):
+        await ask(router)
+    assert len(only.requests) == 1
+    clock.advance(61.0)
+    assert await ask(router) == list(SAYS)
+
+
 async def test_a_wait_that_is_too_long_is_told(models: Any, clock: VirtualClock) -> None:
     first, second = models([[limited(600.0)]], [[limited(300.0)]])
     started = clock.now()

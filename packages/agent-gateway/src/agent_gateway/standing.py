@@ -16,6 +16,9 @@ from agent_gateway.hedging import Latencies
 from agent_gateway.limits import RateLimits, SlidingWindow
 from agent_gateway.routing import advice_s, counts_against
 
+_LONGEST_REST_S = 3_600.0
+"""For which a provider's word is enough: then it is asked again, since a clock that is wrong once would end the route."""
+
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A model that a router may ask, and how much."""
@@ -116,7 +119,7 @@ class Standing:
         if error is not None:
             wait_s = advice_s(error)
             if wait_s is not None:
-                self.cool_until = max(self.cool_until, now + wait_s)
+                self.cool_until = max(self.cool_until, now + min(wait_s, _LONGEST_REST_S))
         elif usage is not None and place.first_word_s is not None:
             self.latencies.add(place.first_word_s)
         self.wake()
