@@ -41,16 +41,8 @@ def describe(home: Home, timeout_s: float = LOADING_TIMEOUT_S) -> PluginManifest
         )
         theirs.close()
         try:
-            order: dict[str, object] = {
-                "confine": None,
-                "parent": os.getpid(),
-                "path": launch.path,
-                "modules": {},
-                "folder": "",
-                "listen": 0,
-            }
             question = {"plugin": home.plugin, "target": home.target}
-            ours.sendall(b"".join(json.dumps(one).encode() + b"\n" for one in (order, question)))
+            ours.sendall(b"".join(json.dumps(one).encode() + b"\n" for one in (launch.order(), question)))
             _, answer = _lines(ours, 2, time.monotonic() + timeout_s)
         except TimeoutError:
             raise PluginRefusedError(home.plugin, f"its import took more than {timeout_s:g} s") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent_skills.isolation.egress import Egress
+from agent_skills.isolation.egress import PORT, Egress
 from agent_skills.isolation.temporary import TemporaryFolder
 
 
@@ -57,6 +57,18 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Where there are hosts, the worker listens in its own network, and hands its socket over."""
     temporary: TemporaryFolder | None = None
     """It goes when the worker goes."""
+
+    def order(self) -> dict[str, object]:
+        """The first line that the worker is sent."""
+        return {
+            "confine": None if self.confinement is None else msgspec.to_builtins(self.confinement),
+            "parent": os.getpid() if self.parent_is_host else 0,
+            "starts": self.starts_programs,
+            "path": self.path,
+            "modules": self.modules,
+            "folder": self.folder,
+            "listen": PORT if self.egress.hosts else 0,
+        }
 
 
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from agent_skills.errors import IsolationError, SkillTimeoutError, WorkerDiedError
-from agent_skills.isolation.egress import PORT
 from agent_skills.isolation.failure import Failure
 from agent_skills.isolation.handshake import Handshake
 from agent_skills.isolation.launching import Launch
@@ -106,16 +105,7 @@ class WorkerProcess:
             self._meeting.add_done_callback(self._on_met)
             await asyncio.shield(self._meeting)
         self._loop.add_reader(ours.fileno(), self._on_readable)
-        order = {
-            "confine": None if launch.confinement is None else msgspec.to_builtins(launch.confinement),
-            "parent": os.getpid() if launch.parent_is_host else 0,
-            "starts": launch.starts_programs,
-            "path": launch.path,
-            "modules": launch.modules,
-            "folder": launch.folder,
-            "listen": PORT if launch.egress.hosts else 0,
-        }
-        answer = await self._exchange(order)
+        answer = await self._exchange(launch.order())
         if launch.egress.hosts and self._egress is None:
             raise IsolationError(f"a worker for {self.name} has no way out, and hosts were given to it")
         if "ok" not in answer:
