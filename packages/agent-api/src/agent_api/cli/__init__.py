@@ -2,8 +2,9 @@
 is quick.
 """
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -69,7 +70,7 @@ app.add_typer(config.app, name="config")
 
 
 def main() -> None:
-    """The command `agent`. An error of ours is one line on standard error and an exit code; never a traceback."""
+    """The command `agent`. An error is one line on standard error and an exit code, with `--json` an object on standard output too."""
     _guarded(app)
 
 
@@ -84,14 +85,25 @@ def daemon() -> None:
 
 def _guarded(command: typer.Typer) -> None:
     try:
-        command()
+        ended = command(standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:  # whoever read our output has enough
-        sys.stderr.close()
-        sys.exit(EXIT_OK)
+    except BrokenPipeError:
+        _read_enough()
+    except SystemExit as stop:  # typer has seen to a broken pipe itself
+        if isinstance(stop.__context__, BrokenPipeError):
+            _read_enough()
+        raise
     except Exception as error:  # noqa: BLE001  # the last boundary: whatever happened is one clear line
         from agent_api.cli.failure import explain
 
-        sys.exit(explain(error))
+        sys.exit(explain(error, as_json="--json" in sys.argv[1:]))
+    sys.exit(ended if isinstance(ended, int) else EXIT_OK)
+
+
+def _read_enough() -> NoReturn:
+    """Whoever read our output has enough: what Python writes at its end goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(EXIT_OK)

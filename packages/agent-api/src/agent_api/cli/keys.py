@@ -90,8 +90,9 @@ def list_keys(
     tenant: Tenant = None, data_dir: options.DataDir = None, as_json: options.AsJson = False
 ) -> None:
     """Every key, revoked ones too; never the keys themselves."""
-    from rich.console import Console
     from rich.table import Table
+
+    from agent_api.cli.terminal import table_console
 
     with closing(_store(data_dir)) as keys:
         rows = list(keys.all(tenant=tenant))
@@ -108,7 +109,7 @@ def list_keys(
         if key.rotated_to:
             valid += f", rotated to {key.rotated_to}"
         table.add_row(key.key_id, key.tenant, key.name, valid, ", ".join(key.scopes))
-    Console().print(table)
+    table_console().print(table)
 
 
 @app.command()

@@ -37,8 +37,9 @@ def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     if not views:
         sys.stderr.write("no runs yet; `agent run PROMPT` starts one\n")
         return 0
-    from rich.console import Console
     from rich.table import Table
+
+    from agent_api.cli.terminal import table_console
 
     table = Table(box=None, pad_edge=False)
     for column, width in (("run", 30), ("status", 11), ("started", 19)):
@@ -47,7 +48,7 @@ def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     for view in views:
         started = datetime.fromtimestamp(view.started_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         table.add_row(view.run_id, view.status, started, _short(view.prompt))
-    Console().print(table)
+    table_console().print(table)
     return 0
 
 

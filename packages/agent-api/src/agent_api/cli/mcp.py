@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent_api.cli import options
+from agent_api.cli.records import tell_done
 
 if TYPE_CHECKING:
     from agent_skills.mcp.client.settings import McpServerSettings
@@ -27,6 +28,7 @@ def login(
     browser: Annotated[
         bool, typer.Option(help="Open the address; else it is only printed.", show_default="on a desktop")
     ] = True,
+    as_json: options.AsJson = False,
 ) -> None:
     """Log in to an MCP server with a browser of this machine, once. The daemon uses the login, and renews it.
 
@@ -39,17 +41,22 @@ def login(
     async def log_in() -> None:
         from agent_skills.mcp.client import login
 
-        await login.log_in(server, file, lambda url: _show(url, browser=browser))
+        await login.log_in(server, file, lambda url: _show(url, browser=browser, as_json=as_json))
 
     anyio.run(log_in)
     sys.stderr.write(f"logged in to {name}\n")
+    tell_done({"name": name, "logged_in": True}, as_json=as_json)
 
 
 @app.command()
-def logout(name: Name, tenant: Tenant = None, data_dir: options.DataDir = None) -> None:
+def logout(
+    name: Name, tenant: Tenant = None, data_dir: options.DataDir = None, as_json: options.AsJson = False
+) -> None:
     """Forget the login to an MCP server. Whoever runs it may know of it still: end it there, too."""
     _, file = _chosen(name, tenant, data_dir)
-    sys.stderr.write(f"forgot the login to {name}\n" if file.remove() else f"there is no login to {name}\n")
+    was_there = file.remove()
+    sys.stderr.write(f"forgot the login to {name}\n" if was_there else f"there is no login to {name}\n")
+    tell_done({"name": name, "logged_out": was_there}, as_json=as_json)
 
 
 def _chosen(name: str, tenant: str | None, data_dir: str | None) -> "tuple[McpServerSettings, TokenFile]":
@@ -77,11 +84,12 @@ def _chosen(name: str, tenant: str | None, data_dir: str | None) -> "tuple[McpSe
     return server, token_file(server, data_path)
 
 
-def _show(url: str, *, browser: bool) -> None:
+def _show(url: str, *, browser: bool, as_json: bool) -> None:
+    import json
     import os
     import webbrowser
 
     sys.stderr.write("open this address in a browser of this machine, and log in:\n")
-    print(url, flush=True)
+    print(json.dumps({"url": url}) if as_json else url, flush=True)
     if browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         webbrowser.open(url)

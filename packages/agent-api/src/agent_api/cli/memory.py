@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from agent_api.cli import options
-from agent_api.exit_codes import EXIT_USAGE
 
 if TYPE_CHECKING:
     from agent_api.knowledge import KnowledgeBases
@@ -124,8 +123,9 @@ def forget(
         fact_ids=tuple(fact or ()),
     )
     if what == Forgetting():
-        sys.stderr.write("say what: --session, --speaker, --subject, --containing, --episode or --fact\n")
-        raise typer.Exit(EXIT_USAGE)
+        raise typer.BadParameter(
+            "say what to forget: --session, --speaker, --subject, --containing, --episode or --fact"
+        )
     done = _with(data_dir, lambda memory: memory.long_term.forget(what)) or Forgotten(
         episodes=0, facts=0, outcomes=0, values=0
     )

@@ -56,6 +56,14 @@ def show(rows: "Sequence[T]", line: "Callable[[T], str]", *, as_json: bool, none
         sys.stderr.write(none + "\n")
 
 
+def tell_done(what: dict[str, object], *, as_json: bool) -> None:
+    """Say as JSON that something was done; a person sees it by there being no error."""
+    import json
+
+    if as_json:
+        sys.stdout.write(json.dumps(what) + "\n")
+
+
 def shown_time(at: float | None) -> str:
     """A time as a person reads it."""
     if at is None:

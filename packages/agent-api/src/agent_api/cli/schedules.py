@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from agent_api.cli import options
-from agent_api.cli.records import Tenant, show, shown_time, with_records
+from agent_api.cli.records import Tenant, show, shown_time, tell_done, with_records
 
 if TYPE_CHECKING:
     from agent_api.access.keys import KeyStore
@@ -122,9 +122,15 @@ def resume(
 
 
 @app.command()
-def remove(schedule_id: ScheduleId, tenant: Tenant = None, data_dir: options.DataDir = None) -> None:
+def remove(
+    schedule_id: ScheduleId,
+    tenant: Tenant = None,
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
     """Remove a schedule; the runs that it began stay."""
     _with(data_dir, tenant, lambda schedules, _, __: schedules.remove(schedule_id))
+    tell_done({"schedule_id": schedule_id, "removed": True}, as_json=as_json)
 
 
 @app.command("runs")

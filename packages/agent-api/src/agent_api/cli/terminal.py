@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from agent_api.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_WAITING
 from agent_api.wire.events import event_line
@@ -10,6 +11,9 @@ from agent_core import events as ev
 from agent_core.chat import Delta, TextDelta
 from agent_core.ports import StoredEvent
 from agent_core.state import Phase, RunState
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MAX_SHOWN_CHARS = 300
 
@@ -98,3 +102,10 @@ def _short(text: str) -> str:
 
 def _no_color() -> bool:
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+def table_console() -> "Console":
+    """Where tables are printed; with NO_COLOR set they are plain text: no bold either."""
+    from rich.console import Console
+
+    return Console(force_terminal=False if _no_color() else None)

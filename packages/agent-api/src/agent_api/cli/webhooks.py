@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from agent_api.cli import options
-from agent_api.cli.records import Tenant, show, shown_time, with_records
+from agent_api.cli.records import Tenant, show, shown_time, tell_done, with_records
 
 if TYPE_CHECKING:
     from agent_api.access.keys import KeyStore
@@ -131,9 +131,15 @@ def disable(
 
 
 @app.command()
-def remove(webhook_id: WebhookId, tenant: Tenant = None, data_dir: options.DataDir = None) -> None:
+def remove(
+    webhook_id: WebhookId,
+    tenant: Tenant = None,
+    data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
+) -> None:
     """Remove a webhook, what it is owed, and its log."""
     _with(data_dir, tenant, lambda hooks: hooks.remove(webhook_id))
+    tell_done({"webhook_id": webhook_id, "removed": True}, as_json=as_json)
 
 
 @app.command()
@@ -166,6 +172,8 @@ def redeliver(
     message_id: Annotated[str, typer.Argument(metavar="MESSAGE", help="Its id.")],
     tenant: Tenant = None,
     data_dir: options.DataDir = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Have the daemon send a message once more."""
     _with(data_dir, tenant, lambda hooks: hooks.redeliver(webhook_id, message_id))
+    tell_done({"webhook_id": webhook_id, "message_id": message_id, "redelivered": True}, as_json=as_json)
