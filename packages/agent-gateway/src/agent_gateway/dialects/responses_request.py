@@ -87,7 +87,7 @@ def is_drawing(item: Mapping[str, object]) -> bool:
 
 def _with_own_pictures(message: Message) -> Message:
     """`message` with each picture back in the item from which the decoder took it."""
-    if message.role != "assistant" or not any(isinstance(part, Image) for part in message.parts):
+    if message.role != "assistant" or not any(isinstance(part, Opaque) for part in message.parts):
         return message
     parts: list[Part] = []
     for part in message.parts:
