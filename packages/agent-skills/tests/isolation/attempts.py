@@ -8,7 +8,9 @@ import contextlib
 import ctypes
 import os
 import pathlib
+import signal
 import socket
+import stat
 import struct
 import subprocess
 import time
@@ -256,3 +258,114 @@ def start_programs(marker, count):
                 os.execvp("sleep", ["sleep", marker])
             os._exit(0)
     time.sleep(600)
+
+
+def shared_by_number(memory, queue, semaphores):
+    """What belongs to all processes of a machine and is known by a small number: to open it needs no call but the one that
+    uses it.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+
+    def attach():
+        place = libc.shmat(memory, None, 0)
+        return place not in {None, ctypes.c_void_p(-1).value} and ctypes.string_at(place, 5)
+
+    def receive():
+        buffer = ctypes.create_string_buffer(64)
+        return libc.msgrcv(queue, buffer, 8, 0, 0o4000) >= 0 and buffer.raw
+
+    def send():
+        return libc.msgsnd(queue, struct.pack("@l8s", 1, b"carried"), 8, 0o4000) == 0 and "sent"
+
+    def raise_one():
+        return libc.semop(semaphores, struct.pack("@Hhh", 0, 1, 0), 1) == 0 and "raised"
+
+    def look(call, number, command):
+        return libc.syscall(call, number, 0, command, ctypes.create_string_buffer(256)) >= 0 and "looked"
+
+    return _tried(
+        attach,
+        receive,
+        send,
+        raise_one,
+        lambda: libc.syscall(31, memory, 2, ctypes.create_string_buffer(256)) >= 0 and "looked",  # shmctl
+        lambda: libc.syscall(71, queue, 2, ctypes.create_string_buffer(256)) >= 0 and "looked",  # msgctl
+        lambda: look(66, semaphores, 12),  # semctl GETVAL
+    )
+
+
+def signal_by_owner(victim):
+    """A signal that the kernel sends, to whom a descriptor is said to belong."""
+    import fcntl
+
+    def own(first, _second):
+        fcntl.fcntl(first, 10, signal.SIGKILL)  # F_SETSIG
+        fcntl.fcntl(first, fcntl.F_SETOWN, victim)
+
+    def own_more(first, _second):
+        fcntl.fcntl(first, 10, signal.SIGKILL)
+        fcntl.fcntl(first, 15, struct.pack("@ii", 1, victim))  # F_SETOWN_EX, a process
+
+    def own_by_ioctl(first, _second):
+        fcntl.ioctl(first, 0x8901, struct.pack("@i", victim))  # FIOSETOWN
+
+    def own_by_socket(first, _second):
+        fcntl.ioctl(first, 0x8902, struct.pack("@i", victim))  # SIOCSPGRP
+
+    def lease(first, _second):
+        fcntl.fcntl(first, fcntl.F_SETFL, fcntl.fcntl(first, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def tried(how):
+        first, second = socket.socketpair()
+        with first, second:
+            how(first, second)
+            lease(first, second)
+            second.send(b"now")
+            return how.__name__
+
+    return _tried(*(lambda how=how: tried(how) for how in (own, own_more, own_by_ioctl, own_by_socket)))
+
+
+def devices():
+    """Files that are none: made anew, or of the terminal of somebody else."""
+    own = os.environ["TMPDIR"]
+
+    def made(kind, number):
+        place = f"{own}/device-{number}"
+        os.mknod(place, kind | 0o600, number)
+        return place
+
+    return _tried(
+        lambda: made(stat.S_IFBLK, os.makedev(8, 0)),
+        lambda: made(stat.S_IFCHR, os.makedev(1, 1)) and open(f"{own}/device-257", "rb").read(1),  # noqa: PTH123, SIM115
+        lambda: os.open("/dev/tty", os.O_RDWR),
+        lambda: os.open("/dev/fuse", os.O_RDWR),
+        lambda: os.open("/dev/kvm", os.O_RDWR),
+        lambda: os.open("/dev/mem", os.O_RDONLY),
+    )
+
+
+def doors_to_the_kernel():
+    """Calls that no skill needs, by their numbers."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(256)
+    numbers = {
+        "bpf": (321, 0, buffer, 120),
+        "userfaultfd": (323, 1),
+        "io_uring_setup": (425, 4, buffer),
+        "keyctl": (250, 0, -3, 1),
+        "add_key": (248, b"user", b"note", b"word", 4, -3),
+        "perf_event_open": (298, buffer, 0, -1, -1, 0),
+        "pidfd_getfd": (438, 0, 0, 0),
+        "open_by_handle_at": (304, -100, buffer, 0),
+        "fsopen": (430, b"tmpfs", 0),
+        "open_tree": (428, -100, b"/", 1),
+        "unshare": (272, 0x20000),
+        "quotactl_fd": (443, 0, 0, 0, buffer),
+        "syslog": (103, 3, buffer, 64),
+        "personality": (135, 0x0040000),
+    }
+    return _tried(
+        *(lambda name=name, of=of: libc.syscall(*of) >= 0 and name for name, of in numbers.items())
+    )

@@ -25,18 +25,22 @@ ALWAYS_DENIED = {
     "swapon": 167, "swapoff": 168, "acct": 163, "settimeofday": 164, "clock_settime": 227, "adjtimex": 159,
     "clock_adjtime": 305, "quotactl": 179, "syslog": 103, "modify_ldt": 154, "personality": 135, "iopl": 172,
     "ioperm": 173,
-    # what is shared by all processes of a machine
-    "shmget": 29, "semget": 64, "msgget": 68, "mq_open": 240,
+    # what is shared by all processes of a machine; what is there is used by its number, without being opened
+    "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220,
+    "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240,
 }  # fmt: skip
 FORKS = {"fork": 57, "vfork": 58}
 NETWORK = {"socket": 41, "connect": 42, "bind": 49, "listen": 50, "accept": 43, "accept4": 288}
 SIGNALS = {"kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297}
 LEAVING = {"setsid": 112, "setpgid": 109}
-_CLONE, _CLONE3, _SOCKETPAIR, _PRLIMIT64, _IOCTL = 56, 435, 53, 302, 16
+_CLONE, _CLONE3, _SOCKETPAIR, _PRLIMIT64, _IOCTL, _FCNTL = 56, 435, 53, 302, 16, 72
 _NEW_NAMESPACES = 0x7E020000
 _CLONE_THREAD = 0x00010000
 _SOCK_STREAM, _TCP, _INET, _INET6 = 1, 6, 2, 10
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: they type into the terminal of somebody else
+
+_OWNER_BY_IOCTL = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
+_OWNER_BY_FCNTL = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: the kernel sends the owner a signal, any and for anybody
 
 _LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -83,8 +87,12 @@ def _by_argument(allowed: Allowed) -> list[bytes]:
     refuse, accept = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
     code = _when(_CLONE, 0, (_JUMP_SET, 0, 1, _NEW_NAMESPACES), refuse, *_only_threads(allowed), accept)
     code += _when(_PRLIMIT64, 0, (_JUMP_EQUAL, 1, 0, 0), refuse, accept)  # its own limits alone
-    for request in _TERMINAL_INPUT:
-        code += _when(_IOCTL, 1, (_JUMP_EQUAL, 0, 1, request), refuse, (_LOAD, 0, 0, _NR))
+    refused = {_IOCTL: _TERMINAL_INPUT}
+    if not allowed.signals:
+        refused = {_IOCTL: (*_TERMINAL_INPUT, *_OWNER_BY_IOCTL), _FCNTL: _OWNER_BY_FCNTL}
+    for call, requests in refused.items():
+        for request in requests:
+            code += _when(call, 1, (_JUMP_EQUAL, 0, 1, request), refuse, (_LOAD, 0, 0, _NR))
     # One of a pair of datagram sockets could send to any address: pairs of streams alone.
     kind = (_AND, 0, 0, 0xF)
     code += _when(_SOCKETPAIR, 1, kind, (_JUMP_EQUAL, 1, 0, _SOCK_STREAM), refuse, accept)
