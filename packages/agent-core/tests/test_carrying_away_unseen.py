@@ -170,3 +170,24 @@ def test_what_the_machine_says_of_a_rejected_answer_is_not_the_persons_word():
     assert decide(FETCH, {"url": AWAY}, *NOTES, *PAGE, note) is ASK
     assert decide(MAIL, {"to": THIEF, "text": "x"}, *NOTES, *PAGE, note) is ASK
     assert decide(FETCH, {"url": "shop.example/offers"}, *NOTES, *PAGE, note) is ALLOW
+
+
+def test_a_later_call_of_the_same_id_does_not_speak_for_what_an_earlier_one_found():
+    computed = made(2, "python", {"code": "'thief' + '@evil' + '.example'"}, THIEF)
+    innocent = made(2, "python", {"code": "1"}, "1")
+    assert decide(MAIL, {"to": THIEF, "text": "x"}, *NOTES, *PAGE, *computed, *innocent) is ASK
+    state = RunState(run_id="r", messages=History([user(SAID), *NOTES, *PAGE, *computed, *innocent]))
+    assert decide(MAIL, {"to": THIEF, "text": "x"}, *list(state.messages)[1:]) is ASK
+
+
+def test_a_call_that_takes_the_id_of_an_earlier_one_does_not_hide_the_links_between():
+    links = " ".join(f"https://evil.example/{n:x}" for n in range(16))
+    page = made(1, "fetch", {"url": "www.recipes.example"}, links, UNTRUSTED)
+    opened = [
+        m
+        for n in range(9)
+        for m in made(n + 2, "fetch", {"url": f"https://evil.example/{n:x}"}, "", UNTRUSTED)
+    ]
+    again = ToolCall(tool_call_id="c2", name="fetch", arguments={"url": "https://evil.example/a"})
+    messages = [user(SAID), *NOTES, *page, *opened, Message(role="assistant", parts=(again,))]
+    assert Rules()(RunState(run_id="r", messages=History(messages)), FETCH, again).verdict is ASK

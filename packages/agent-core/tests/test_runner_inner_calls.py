@@ -292,3 +292,29 @@ async def test_a_tool_that_calls_others_is_never_repeated_silently(runner_of):
     assert len(made(tools)) == 1
     assert (await runner.drive(run_id)).phase is Phase.AWAITING
     assert len(made(tools)) == 1
+
+
+async def test_each_snippet_does_not_begin_to_count_the_links_that_are_opened_anew(runner_of):
+    links = [f"https://evil.example/{n:x}" for n in range(16)]
+    opened = []
+
+    async def body(tools, code):
+        for link in code.split()[1:]:
+            result = await tools("fetch", {"url": link})
+            opened.append(result.error)
+        return "done"
+
+    tools = tools_of(body, read=lambda: " ".join(links), fetch=lambda url: "nothing")
+    fetch = ToolSpec(
+        name="fetch",
+        description="",
+        parameters={},
+        labels=(UNTRUSTED, OUT),
+        roles={"url": ArgumentRole.SOURCE},
+        idempotent=True,
+    )
+    tools._specs["fetch"] = fetch
+    snippets = [call("script", {"code": f"open {' '.join(links[n : n + 3])}"}) for n in range(0, 12, 3)]
+    runner = runner_of([call("read", {}), *snippets, answer("done")], tools, policy=Rules())
+    await runner.run("go")
+    assert opened == [""] * 8 + ["approval_needed"] * 4

@@ -363,3 +363,15 @@ async def test_a_drive_that_another_one_has_replaced_can_still_be_cancelled(runn
             await short()
             await runner.cancel(run_id, by="ann")
     assert states[0].phase is Phase.CANCELLED
+
+
+async def test_a_call_that_takes_the_id_of_one_that_a_person_saw_is_not_decided_by_that(runner_of):
+    seen, other = (ToolCall(tool_call_id="x", name="rm", arguments={"path": path}) for path in ("a", "/"))
+    tools = ScriptedTools({"rm": str})
+    runner = runner_of([calls(seen), calls(other), answer("as you like")], tools, policy=ask_for("rm"))
+    state = await runner.run("go")
+    await runner.send(state.run_id, ev.ApprovalDenied(at=1.0, tool_call_id="x", by="ann"))
+    state = await runner.drive(state.run_id)
+    assert state.phase is Phase.DONE
+    assert "has the id of an earlier one" in state.messages[-2].tool_results[0].content
+    assert tools.ran == []

@@ -30,7 +30,7 @@ from agent_core.ports import HydrateRequest, Observer, StoredEvent
 from agent_core.sessions import own_session
 from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
 from agent_core.tool_modes import TOOL_MODES, Ask, TurnOutcome, TurnView
-from agent_core.tools import ToolOffer, ToolSpec
+from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
 from agent_core.transitions import OWED, Effects, evolve, owed
 
 MAX_PARALLEL_TOOLS = 8
@@ -51,6 +51,7 @@ class Drive:
         "inner_calls",
         "is_cancelled",
         "late",
+        "made_within",
         "now",
         "owed",
         "resting",
@@ -83,6 +84,8 @@ class Drive:
         """The time, in seconds since the epoch."""
         self.inner_calls: int = 0
         """How many calls the tools that are under way have made of others, which the journal does not hold yet."""
+        self.made_within: list[tuple[ToolCall, ToolResult]] = []
+        """The calls that tools made of others and are over, with the labels of what came back."""
         self._appending: anyio.Lock | None = None
         """Held while an event is appended, as long as several effects are performed at once."""
 

@@ -54,6 +54,7 @@ class InnerCalls:
         """What was made is in the journal and counts as spent, or is lost with the drive."""
         self._is_over = True
         self._drive.inner_calls -= len(self._made)
+        self._drive.made_within += [(call, replace(result, content="")) for call, result in self._made]
 
     def labelled(self, result: ToolResult) -> ToolResult:
         """The result of the outer call with the labels of all that went into it."""
@@ -112,9 +113,11 @@ class InnerCalls:
         state = self._drive.state
         messages = list(state.messages)
         calls = dict(state.calls)
-        for made, result in self._made:
+        # What earlier snippets called counts on, as if it had been called beside them: each would begin to count anew.
+        for made, result in (*self._drive.made_within, *self._made):
             messages.append(Message(role="assistant", parts=(made,)))
             messages.append(Message(role="tool", parts=(result,)))
+        for made, result in self._made:
             calls[made.tool_call_id] = CallState(call=made, status=RETURNED, result=result)
         read = replace(state, messages=History(messages))
         sources = self._sources(read, spec, call)

@@ -338,7 +338,7 @@ def devices():
 
     return _tried(
         lambda: made(stat.S_IFBLK, os.makedev(8, 0)),
-        lambda: made(stat.S_IFCHR, os.makedev(1, 1)) and open(f"{own}/device-257", "rb").read(1),  # noqa: PTH123, SIM115
+        lambda: made(stat.S_IFCHR, os.makedev(1, 1)) and open(f"{own}/device-257", "rb").read(1),  # noqa: PTH123
         lambda: os.open("/dev/tty", os.O_RDWR),
         lambda: os.open("/dev/fuse", os.O_RDWR),
         lambda: os.open("/dev/kvm", os.O_RDWR),
@@ -366,6 +366,4 @@ def doors_to_the_kernel():
         "syslog": (103, 3, buffer, 64),
         "personality": (135, 0x0040000),
     }
-    return _tried(
-        *(lambda name=name, of=of: libc.syscall(*of) >= 0 and name for name, of in numbers.items())
-    )
+    return _tried(*(lambda name=name, of=of: libc.syscall(*of) >= 0 and name for name, of in numbers.items()))

@@ -5,8 +5,8 @@ import ctypes
 import os
 import struct
 import subprocess
-import time
 
+import anyio
 import pytest
 
 from agent_skills.errors import WorkerDiedError
@@ -62,7 +62,7 @@ async def test_no_signal_is_sent_to_the_owner_of_a_descriptor(start, mechanism, 
             got = await attempt(worker, "signal_by_owner", victim=victim.pid)
             # In a process namespace of its own the number is of nobody, or of one of its own.
             assert got == "" or mechanism == "bubblewrap"
-    time.sleep(0.1)
+    await anyio.sleep(0.1)
     assert victim.poll() is None
 
 

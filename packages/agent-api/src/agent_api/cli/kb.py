@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from agent_api.cli import options
+from agent_api.cli.visible import visible
 from agent_api.exit_codes import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def search(
         place = one.citation
         page = f"page {place.page}" if place.page else ""
         where = ", ".join(part for part in (place.source, place.heading, page) if part)
-        sys.stdout.write(f"[{number}] {where}\n{one.text}\n\n")
+        sys.stdout.write(visible(f"[{number}] {where}\n{one.text}\n\n"))
 
 
 @app.command()
@@ -148,7 +149,7 @@ class _Shown:
             sys.stdout.flush()
         elif self._moves:
             text = f"{progress.done}/{progress.total}  {progress.passages} passages  {Path(progress.source).name}"
-            sys.stderr.write(f"\r\x1b[K{text[:100]}")
+            sys.stderr.write(f"\r\x1b[K{visible(text[:100])}")
             sys.stderr.flush()
 
     def report(self, name: str, report: "IngestReport") -> int:

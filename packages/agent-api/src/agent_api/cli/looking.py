@@ -9,6 +9,7 @@ from typing import TypeAlias
 import anyio
 import msgspec
 
+from agent_api.cli.visible import visible
 from agent_api.composition import open_journal
 from agent_api.ownership import Ownership
 from agent_api.settings import Settings
@@ -38,6 +39,7 @@ def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
         sys.stderr.write("no runs yet; `agent run PROMPT` starts one\n")
         return 0
     from rich.table import Table
+    from rich.text import Text
 
     from agent_api.cli.terminal import table_console
 
@@ -47,7 +49,7 @@ def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     table.add_column("prompt", no_wrap=True, overflow="ellipsis")
     for view in views:
         started = datetime.fromtimestamp(view.started_at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(view.run_id, view.status, started, _short(view.prompt))
+        table.add_row(view.run_id, view.status, started, Text(visible(_short(view.prompt))))
     table_console().print(table)
     return 0
 
@@ -71,7 +73,7 @@ def _line(stored: StoredEvent, state: RunState) -> str:
     rest = {key: value for key, value in fields.items() if key not in {"seq", "type", "at"}}
     at = datetime.fromtimestamp(state.updated_at, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
     details = json.dumps(rest, ensure_ascii=False) if rest else ""
-    return f"{stored.seq:>4}  {at}  {fields['type']:<20} {state.phase.value:<12} {details}"
+    return visible(f"{stored.seq:>4}  {at}  {fields['type']:<20} {state.phase.value:<12} {details}")
 
 
 def diff_runs(settings: Settings, left: str, right: str, *, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from agent_api.cli import options
+from agent_api.cli.visible import visible
 
 if TYPE_CHECKING:
     from agent_api.knowledge import KnowledgeBases
@@ -55,7 +56,7 @@ def _show(item: "Episode | Fact", *, as_json: bool, why: str = "") -> None:
     at = item.said_at if isinstance(item, Episode) else item.recorded_at
     when = datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
     who = f"{item.speaker}: " if isinstance(item, Episode) and item.speaker else ""
-    sys.stdout.write(f"{kind:<8} {item.id:>6}  {when}  {who}{' '.join(text.split())}\n")
+    sys.stdout.write(visible(f"{kind:<8} {item.id:>6}  {when}  {who}{' '.join(text.split())}\n"))
 
 
 @app.command("list")

@@ -50,8 +50,10 @@ def show(rows: "Sequence[T]", line: "Callable[[T], str]", *, as_json: bool, none
     """Print rows, one a line; where there are none, a person is told so."""
     import msgspec
 
+    from agent_api.cli.visible import visible
+
     for row in rows:
-        sys.stdout.write((msgspec.json.encode(row).decode() if as_json else line(row)) + "\n")
+        sys.stdout.write((msgspec.json.encode(row).decode() if as_json else visible(line(row))) + "\n")
     if not rows and not as_json:
         sys.stderr.write(none + "\n")
 

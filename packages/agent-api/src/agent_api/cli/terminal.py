@@ -1,10 +1,10 @@
 """What a person sees while a run goes on: the answer on standard output, phases and tool calls on standard error."""
 
-import json
 import os
 import sys
 from typing import TYPE_CHECKING
 
+from agent_api.cli.visible import visible, visible_call
 from agent_api.exit_codes import EXIT_FAILED, EXIT_OK, EXIT_WAITING
 from agent_api.wire.events import event_line
 from agent_core import events as ev
@@ -42,20 +42,20 @@ class TerminalView:
         """Print a piece of the answer."""
         if isinstance(delta, TextDelta) and not self.as_json:
             self._streamed = True
-            sys.stdout.write(delta.text)
+            sys.stdout.write(visible(delta.text))
             sys.stdout.flush()
 
     def _show_event(self, event: ev.Event, state: RunState) -> None:
         match event:
             case ev.ModelAnswered() | ev.ToolsCalled() | ev.PlanProposed():
                 if isinstance(event, ev.ModelAnswered) and not self._streamed:
-                    sys.stdout.write(event.message.text)
+                    sys.stdout.write(visible(event.message.text))
                 if isinstance(event, ev.ModelAnswered) or self._streamed:
                     sys.stdout.write("\n")
                     sys.stdout.flush()
                 self._streamed = False
                 for call in event.message.tool_calls:
-                    self.say(f"→ {call.name} {json.dumps(call.arguments, ensure_ascii=False)}")
+                    self.say(f"→ {visible_call(call.name, call.arguments)}")
             case ev.ToolReturned() | ev.ToolFailed():
                 mark = "✗" if event.result.is_error else "←"
                 self.say(f"{mark} {_short(event.result.content)}")
@@ -70,7 +70,8 @@ class TerminalView:
     def say(self, text: str) -> None:
         """Show a detail on a terminal; nothing where nobody looks."""
         if self._details:
-            sys.stderr.write(f"\x1b[2m{text}\x1b[0m\n" if self._color else f"{text}\n")
+            shown = visible(text)
+            sys.stderr.write(f"\x1b[2m{shown}\x1b[0m\n" if self._color else f"{shown}\n")
             sys.stderr.flush()
 
 
@@ -84,14 +85,12 @@ def conclude(state: RunState) -> int:
         case Phase.AWAITING:
             for call in state.calls.values():
                 if call.question:
-                    arguments = json.dumps(call.call.arguments, ensure_ascii=False)
-                    sys.stderr.write(
-                        f"waiting for a person: {call.question}\n  {call.call.name} {arguments}\n"
-                    )
+                    asked = visible_call(call.call.name, call.call.arguments)
+                    sys.stderr.write(f"waiting for a person: {visible(call.question)}\n  {asked}\n")
             sys.stderr.write(f"  agent runs approve {state.run_id}   or   agent runs deny {state.run_id}\n")
             return EXIT_WAITING
         case _:
-            sys.stderr.write(f"error: the run {state.phase.value}: {state.error}\n")
+            sys.stderr.write(f"error: the run {state.phase.value}: {visible(state.error)}\n")
             return EXIT_FAILED
 
 

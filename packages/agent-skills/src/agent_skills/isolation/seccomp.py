@@ -40,7 +40,11 @@ _SOCK_STREAM, _TCP, _INET, _INET6 = 1, 6, 2, 10
 _TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: they type into the terminal of somebody else
 
 _OWNER_BY_IOCTL = (0x8901, 0x8902)  # FIOSETOWN, SIOCSPGRP
-_OWNER_BY_FCNTL = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: the kernel sends the owner a signal, any and for anybody
+_OWNER_BY_FCNTL = (
+    8,
+    10,
+    15,
+)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: the kernel sends the owner a signal, any and for anybody
 
 _LOAD, _AND, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -87,7 +91,7 @@ def _by_argument(allowed: Allowed) -> list[bytes]:
     refuse, accept = (_RETURN, 0, 0, _ERRNO | errno.EPERM), (_RETURN, 0, 0, _ALLOW)
     code = _when(_CLONE, 0, (_JUMP_SET, 0, 1, _NEW_NAMESPACES), refuse, *_only_threads(allowed), accept)
     code += _when(_PRLIMIT64, 0, (_JUMP_EQUAL, 1, 0, 0), refuse, accept)  # its own limits alone
-    refused = {_IOCTL: _TERMINAL_INPUT}
+    refused: dict[int, tuple[int, ...]] = {_IOCTL: _TERMINAL_INPUT}
     if not allowed.signals:
         refused = {_IOCTL: (*_TERMINAL_INPUT, *_OWNER_BY_IOCTL), _FCNTL: _OWNER_BY_FCNTL}
     for call, requests in refused.items():
