@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from agent_api.access.keys import KeyStore
 from agent_api.errors import RunBusyError, SettingsError
 from agent_api.ownership import Ownership
 
@@ -98,3 +99,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SettingsError, match=f"{os.sep}file"):
         Ownership(tmp_path / "file")
+
+
+def test_nobody_else_of_the_machine_may_look_into_folders_that_are_made(tmp_path):
+    before = os.umask(0o022)
+    try:
+        KeyStore(tmp_path / "a" / "data" / "access").close()
+        with Ownership(tmp_path / "b" / "data"):
+            pass
+    finally:
+        os.umask(before)
+    made = [place for place in tmp_path.rglob("*") if place.stat().st_mode & 0o077]
+    assert made == []

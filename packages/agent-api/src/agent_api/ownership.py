@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from agent_api.errors import RunBusyError, SettingsError
+from agent_memory.sqlite import make_private_folder
 
 _FLOCK = struct.Struct("hhqqi0q")
 """`struct flock` of Linux on 64 bits (fcntl(2)): type, whence, start, length, pid; padded to its alignment."""
@@ -33,7 +34,7 @@ class Ownership:
         """
         path = data_path / "runs.lock"
         try:
-            data_path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(data_path)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SettingsError(f"the file {path} cannot be opened: {error.strerror}") from error

@@ -24,13 +24,14 @@ from agent_core.errors import (
     ModelUnavailableError,
     StaleCompletionError,
 )
+from agent_core.inner_calls import InnerMade
 from agent_core.limits import seconds_left
 from agent_core.messages import Message
 from agent_core.ports import HydrateRequest, Observer, StoredEvent
 from agent_core.sessions import own_session
 from agent_core.state import AWAITING, DISPATCHING, REASONING, RunState
 from agent_core.tool_modes import TOOL_MODES, Ask, TurnOutcome, TurnView
-from agent_core.tools import ToolCall, ToolOffer, ToolResult, ToolSpec
+from agent_core.tools import ToolOffer, ToolSpec
 from agent_core.transitions import OWED, Effects, evolve, owed
 
 MAX_PARALLEL_TOOLS = 8
@@ -80,12 +81,10 @@ class Drive:
         """True: a person's command is in the journal that this drive may not have read."""
         self.resting: tuple[str, ...] = ()
         """The delegated runs that wait for a person."""
-        self.now: Callable[[], float] = adapters.clock.now
-        """The time, in seconds since the epoch."""
+        self.now: Callable[[], float] = adapters.clock.now  # seconds since the epoch
         self.inner_calls: int = 0
         """How many calls the tools that are under way have made of others, which the journal does not hold yet."""
-        self.made_within: list[tuple[ToolCall, ToolResult]] = []
-        """The calls that tools made of others and are over, with the labels of what came back."""
+        self.made_within: InnerMade = []
         self._appending: anyio.Lock | None = None
         """Held while an event is appended, as long as several effects are performed at once."""
 

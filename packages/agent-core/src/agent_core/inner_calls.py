@@ -5,7 +5,7 @@ What is asked about is not made from within: there is nobody to ask before the t
 its middle. The model makes that call itself, and a person sees it with its exact arguments.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec.structs import replace
 
@@ -26,6 +26,10 @@ from agent_core.tools import ArgumentRole, Label, ToolCall, ToolResult, ToolSpec
 
 if TYPE_CHECKING:
     from agent_core.drive import Drive
+
+
+InnerMade: TypeAlias = list[tuple[ToolCall, ToolResult]]
+"""The calls that tools made which are over, with the labels of what came back and without its content."""
 
 
 class InnerCalls:

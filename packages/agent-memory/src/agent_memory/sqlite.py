@@ -80,6 +80,17 @@ def _write_ahead(connection: sqlite3.Connection, busy_timeout_s: float) -> str:
             return str(mode)
 
 
+def make_private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone: `parents=True` would open those to all.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def create_private(path: Path) -> None:
     """Create the file (mode 0600) and the folders above it (mode 0700) that are missing; leave the others alone.
 
@@ -88,9 +99,7 @@ def create_private(path: Path) -> None:
     Raises:
         OSError: a folder or the file cannot be created.
     """
-    for folder in reversed(path.parents):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
+    make_private_folder(path.parent)
     if not path.exists():
         path.touch(mode=0o600)
 

@@ -21,7 +21,7 @@ import msgspec
 from agent_api.access.private_file import open_private, writing
 from agent_api.access.scopes import ALL
 from agent_api.errors import KeyRefusedError, NotFoundError, SettingsError
-from agent_memory.sqlite import transaction
+from agent_memory.sqlite import make_private_folder, transaction
 
 PREFIX = "ag"
 DEFAULT_TENANT = "default"
@@ -105,7 +105,7 @@ class KeyStore:
         """
         self._path = folder / "keys.db"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(folder)
             self._pepper = _pepper(folder)
         except OSError as error:
             raise SettingsError(

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import anyio
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +37,7 @@ from agent_memory.knowledge.tenants import tenant_address
 from agent_memory.knowledge.versions import Difference, Version, difference, listed, marked, rolled_back
 from agent_memory.knowledge.writer import BatchingWriter
 from agent_memory.manifest import ExportedDomain, Manifest, manifest_of, with_knowledge, write_manifest
+from agent_memory.sqlite import make_private_folder
 from agent_memory.table_files import Format
 
 _RERANKED = 40
@@ -97,7 +97,7 @@ class LanceKnowledgeBase:
         """
         place = tenant_address(where, tenant)
         if "://" not in place:
-            await anyio.Path(place).mkdir(mode=0o700, parents=True, exist_ok=True)
+            await asyncio.to_thread(make_private_folder, Path(place))
         tables = await LanceTables.connect(place, storage_options or {})
         return cls(
             tables,
