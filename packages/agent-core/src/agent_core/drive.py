@@ -79,8 +79,7 @@ class Drive:
         """The call whose deadline is that of `scope`; empty: none, or it has a result."""
         self.has_commands: bool = False
         """True: a person's command is in the journal that this drive may not have read."""
-        self.resting: tuple[str, ...] = ()
-        """The delegated runs that wait for a person."""
+        self.resting: tuple[str, ...] = ()  # the delegated runs that wait for a person
         self.now: Callable[[], float] = adapters.clock.now  # seconds since the epoch
         self.inner_calls: int = 0
         """How many calls the tools that are under way have made of others, which the journal does not hold yet."""
