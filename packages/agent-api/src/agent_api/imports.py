@@ -6,7 +6,8 @@ What comes in is unpacked into a folder `imports/ID.part`; when all of it is the
 
 import logging
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+import weakref
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
@@ -80,7 +81,7 @@ class Imports:
         self._kept = KeptResults(self._folder, ImportView)
         self._running: dict[str, ImportView] = {}
         self._is_receiving = False
-        self._exports = 0
+        self._exports: set[Path] = set()
 
     # ── in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,10 +251,10 @@ class Imports:
             TooManyIngestsError: as many as may be are being given out.
             AgentError: something cannot be read, or the export not written.
         """
-        if self._exports >= MAX_AT_ONCE:
+        if len(self._exports) >= MAX_AT_ONCE:
             raise TooManyIngestsError(MAX_AT_ONCE, "exports")
-        self._exports += 1
         folder = self._out / ONLY.new_id("export")
+        self._exports.add(folder)
         try:
             await anyio.to_thread.run_sync(_made_anew, folder)
             await self._write(folder, bases=bases)
@@ -261,7 +262,7 @@ class Imports:
             return Export(paths, self._over, folder)
         except BaseException as error:
             with anyio.CancelScope(shield=True):
-                await self._over(folder)
+                await anyio.to_thread.run_sync(self._over, folder)
             if isinstance(error, OSError):
                 raise MemoryUnavailableError(str(folder), error.strerror or str(error)) from error
             raise
@@ -276,18 +277,18 @@ class Imports:
         told = await knowledge.export_bases(folder) if bases else ()
         await memory.export(folder, beside=told)
 
-    async def _over(self, folder: Path) -> None:
-        self._exports -= 1
-        await anyio.to_thread.run_sync(_gone, folder)
+    def _over(self, folder: Path) -> None:
+        _gone(folder)
+        self._exports.discard(folder)
 
 
 class Export:
     """An export that is on the disk until it was given out."""
 
-    def __init__(self, paths: Sequence[Path], over: Callable[[Path], Awaitable[None]], folder: Path) -> None:
+    def __init__(self, paths: Sequence[Path], over: Callable[[Path], None], folder: Path) -> None:
         self._paths = paths
-        self._over = over
-        self._folder = folder
+        # Also where nobody begins to read: its client was gone before the first piece.
+        self._over = weakref.finalize(self, over, folder)
         self.size = archives.packed_size(paths)
         """Of the archive, in bytes."""
 
@@ -298,7 +299,7 @@ class Export:
                 yield piece
         finally:
             with anyio.CancelScope(shield=True):
-                await self._over(self._folder)
+                await anyio.to_thread.run_sync(self._over)
 
 
 class _Counted:

@@ -1,5 +1,6 @@
 """A tenant's memory and knowledge bases over HTTP: taken away as one archive, brought back elsewhere, all of it or nothing."""
 
+import gc
 import io
 import json
 import tarfile
@@ -246,3 +247,26 @@ async def test_an_archive_may_come_in_any_pieces_and_from_other_programs(tmp_pat
 
         await unpack(next_piece, folder)
         assert (folder / "memory.episodes.jsonl").read_bytes() == content
+
+
+async def test_an_export_leaves_the_disk_however_far_its_client_reads(open_serving):
+    async with open_serving([answer("Fine.")], long_term=True) as (client, daemon):
+        as_key(client, daemon)
+        await filled(client)
+        imports = (await daemon.tenants.supervisor("default")).imports
+        folder = daemon.tenants.machine.settings.data_path() / "exports"
+        for pieces in (0, 1):
+            export = await imports.export(bases=True)
+            assert len([*folder.iterdir()]) == 1
+            reading = export.pieces()
+            for _ in range(pieces):
+                await anext(reading)
+            await reading.aclose()
+            del reading, export
+            gc.collect()
+            assert [*folder.iterdir()] == []
+        held = [await imports.export(bases=False) for _ in range(2)]
+        assert (await client.get(f"{URL}/export")).status_code == 503
+        del held
+        gc.collect()
+        assert (await client.get(f"{URL}/export")).status_code == 200
