@@ -20,6 +20,7 @@ from agent_api.access.console import ConsoleSession, ConsoleSessions, cookie_of
 from agent_api.access.idempotency import Replies
 from agent_api.access.keys import PREFIX, ApiKey, KeyStore
 from agent_api.access.once import name_of, once
+from agent_api.access.open_streams import CLOSED_BY_KEY, OpenStream
 from agent_api.access.scopes import ANY_KEY, NO_KEY
 from agent_api.access.spending import SpendingBook
 from agent_api.errors import (
@@ -44,9 +45,6 @@ OPEN_PATHS = frozenset({"/health"})
 """Answered without a key. Nothing else is, unless the settings say so."""
 _QUIET = frozenset({"GET", "HEAD"})
 """Reading is not audited, being refused is."""
-_CLOSED_BY_KEY = 4401
-"""The code of a WebSocket that is closed for want of a key (4000 to 4999 are the application's own, RFC 6455)."""
-
 
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}", re.ASCII)
 """What a client may call its request; anything else gets a name of ours, as it would be in logs."""
@@ -129,7 +127,8 @@ class Gate:
             await _refuse(send, scope, error, request_id)
             return
         scope["principal"] = Principal(key=key, request_id=request_id, console=session)
-        sender = self._sender(scope, send, key, request_id)
+        stream = OpenStream(send, receive, lambda: self._keys.is_valid(key.key_id, time.time()))
+        receive, sender = stream.receive, self._sender(scope, stream.send, key, request_id)
         if not name_of(scope):
             await self._app(scope, receive, sender)
             return
@@ -209,7 +208,7 @@ def _given_id(scope: Scope) -> str:
 
 async def _refuse(send: Send, scope: Scope, error: AgentError, request_id: str) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": _CLOSED_BY_KEY, "reason": "a valid API key is needed"})
+        await send({"type": "websocket.close", "code": CLOSED_BY_KEY, "reason": "a valid API key is needed"})
         return
     problem = problem_of(error, scope["path"])
     body = msgspec.json.encode(problem.body)

@@ -189,6 +189,13 @@ class KeyStore:
             raise NotFoundError(f"there is no key {key_id!r}; `agent keys list` shows those there are")
         return known[0]
 
+    def is_valid(self, key_id: str, now: float) -> bool:
+        """Whether a key still opens anything; what is known of it is as old as for `find`."""
+        if now - self._checked_at >= CHECK_S or now < self._checked_at:
+            self._refresh(now)
+        known = self._known.get(key_id)
+        return known is not None and known[0].is_valid(now)
+
     def all(self, *, tenant: str | None = None) -> Iterator[ApiKey]:
         """Every key, revoked ones too, the newest last; of one tenant if given."""
         self._refresh()
