@@ -61,6 +61,18 @@ async def test_a_picture_by_the_id_of_a_file_is_refused_for_no_files_are_kept(se
         assert "image_url" in error["message"]
 
 
+async def test_likelihoods_of_another_server_are_kept_whole(serving, wrong):
+    async with serving([]) as (client, _):
+        likely = {"token": "a", "logprob": 0, "bytes": None}
+        told = {"type": "output_text", "text": "a", "annotations": [], "logprobs": [likely]}
+        said = {"type": "message", "role": "assistant", "content": [told], "phase": None}
+        made = (await client.post("/v1/conversations", json={"items": [said]})).json()
+        kept = (await client.get(f"/v1/conversations/{made['id']}/items")).json()["data"]
+        assert wrong(kept[0], "ConversationItem") == []
+        whole = {"token": "a", "logprob": 0, "bytes": [], "top_logprobs": []}
+        assert kept[0]["content"][0]["logprobs"] == [whole]
+
+
 async def test_a_file_is_at_an_address(serving):
     async with serving([]) as (client, _):
         for url in ("AAA", "file:///etc/passwd"):

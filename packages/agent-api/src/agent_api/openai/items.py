@@ -31,12 +31,26 @@ class PlainText(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     text: str
 
 
+class TokenLikelihood(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that might have been said."""
+
+    token: str
+    logprob: float
+    bytes: list[int] = []
+
+
+class TokenLikelihoods(TokenLikelihood, frozen=True, kw_only=True):
+    """A token that another server's model said, and those that it might have said."""
+
+    top_logprobs: list[TokenLikelihood] = []
+
+
 class OutputText(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="output_text"):
     """Text that a model wrote."""
 
     text: str
     annotations: list[dict[str, object]] = []
-    logprobs: list[dict[str, object]] = []
+    logprobs: list[TokenLikelihoods] = []
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="refusal"):
