@@ -84,6 +84,8 @@ class NewForgetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     run_ids: tuple[str, ...] = ()
 
 
+_BYTES = "application/octet-stream"
+"""What programs that read the document know how to send; a body is taken by what is in it."""
 _ARCHIVE = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
 
@@ -94,8 +96,10 @@ class ImportOperation(Operation):
     def __post_init__(self) -> None:
         """Say what the body is."""
         shown = Example(summary="an export", value="the bytes of memory.tar")
-        content = {MEDIA_TYPE: OpenAPIMediaType(schema=_ARCHIVE, examples={"export": shown})}
-        self.request_body = RequestBody(content=content, required=True, description="What `/export` gave.")
+        content = {_BYTES: OpenAPIMediaType(schema=_ARCHIVE, examples={"export": shown})}
+        self.request_body = RequestBody(
+            content=content, required=True, description="The tar archive that `/export` gave."
+        )
 
 
 @dataclass
