@@ -73,6 +73,27 @@ async def test_likelihoods_of_another_server_are_kept_whole(serving, wrong):
         assert kept[0]["content"][0]["logprobs"] == [whole]
 
 
+@pytest.mark.parametrize(
+    ("annotation", "status"),
+    [
+        ({"type": "url_citation", "url": "https://a.b", "start_index": 0, "end_index": 1, "title": "A"}, 200),
+        ({"type": "file_path", "file_id": "f"}, 400),
+        ({"type": {}, "url": "https://a.b"}, 400),
+    ],
+)
+async def test_citations_of_another_server_are_kept_or_refused(serving, wrong, annotation, status):
+    async with serving([]) as (client, _):
+        told = {"type": "output_text", "text": "a", "annotations": [annotation]}
+        reply = await client.post(
+            "/v1/conversations", json={"items": [{"role": "assistant", "content": [told]}]}
+        )
+        assert reply.status_code == status, reply.text
+        if status == 200:
+            (kept,) = (await client.get(f"/v1/conversations/{reply.json()['id']}/items")).json()["data"]
+            assert kept["content"][0]["annotations"] == [annotation]
+            assert wrong(kept, "ConversationItem") == []
+
+
 async def test_a_file_is_at_an_address(serving):
     async with serving([]) as (client, _):
         for url in ("AAA", "file:///etc/passwd"):

@@ -45,11 +45,50 @@ class TokenLikelihoods(TokenLikelihood, frozen=True, kw_only=True):
     top_logprobs: list[TokenLikelihood] = []
 
 
+class FileCitation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="file_citation"):
+    """A file that another server's model cites."""
+
+    file_id: str
+    index: int
+    filename: str
+
+
+class UrlCitation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="url_citation"):
+    """A page that it cites."""
+
+    url: str
+    start_index: int
+    end_index: int
+    title: str
+
+
+class ContainerCitation(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="container_file_citation"
+):
+    """A file of its sandbox that it cites."""
+
+    container_id: str
+    file_id: str
+    start_index: int
+    end_index: int
+    filename: str
+
+
+class FilePath(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="file_path"):
+    """A file that it made."""
+
+    file_id: str
+    index: int
+
+
+Annotation: TypeAlias = FileCitation | UrlCitation | ContainerCitation | FilePath
+
+
 class OutputText(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="output_text"):
     """Text that a model wrote."""
 
     text: str
-    annotations: list[dict[str, object]] = []
+    annotations: list[Annotation] = []
     logprobs: list[TokenLikelihoods] = []
 
 
