@@ -77,6 +77,7 @@ async def test_likelihoods_of_another_server_are_kept_whole(serving, wrong):
     ("annotation", "status"),
     [
         ({"type": "url_citation", "url": "https://a.b", "start_index": 0, "end_index": 1, "title": "A"}, 200),
+        ({"type": "url_citation", "url": "", "start_index": 0, "end_index": 1, "title": "A"}, 400),
         ({"type": "file_path", "file_id": "f"}, 400),
         ({"type": {}, "url": "https://a.b"}, 400),
     ],

@@ -1,7 +1,7 @@
 """Items of input and output: checked and completed as clients read them back, and as messages of agent-core."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias, cast
+from typing import Annotated, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -56,7 +56,7 @@ class FileCitation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", 
 class UrlCitation(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="url_citation"):
     """A page that it cites."""
 
-    url: str
+    url: Annotated[str, msgspec.Meta(pattern=r"^https?://\S+$")]
     start_index: int
     end_index: int
     title: str
