@@ -169,7 +169,7 @@ class World:
             if call.question:
                 self.approvals += 1
                 event = ev.ApprovalGranted(at=1.0, tool_call_id=key, by="ann")
-                await self.runner().send(state.run_id, event)
+                await self.runner().send(state.run_id, event, seen=state.seq)
 
 
 def _is_crash(error):

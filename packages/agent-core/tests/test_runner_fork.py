@@ -141,7 +141,7 @@ async def test_what_a_person_allowed_in_a_run_is_asked_about_again_in_its_fork(r
     assert ran == ["orders"]
     forked = await runner.drive(await runner.fork(waiting.run_id, allowed.seq))
     assert (forked.phase, ran) == (Phase.AWAITING, ["orders"]), "it was allowed once, in the other run"
-    await runner.send(forked.run_id, granted)
+    await runner.send(forked.run_id, granted, seen=forked.seq)
     assert (await runner.drive(forked.run_id)).phase is Phase.DONE
     assert ran == ["orders", "orders"]
 

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from agent_core import events as ev
-from agent_core.errors import IllegalEventError, StaleCompletionError
+from agent_core.errors import IllegalEventError, QuestionUnseenError, StaleCompletionError
 from agent_core.policy import ALLOWED, Decision, Verdict
 from agent_core.state import Phase
 from agent_core.testing import InMemoryJournal, ScriptedModel, ScriptedTools, answer, call, tool
@@ -66,6 +66,40 @@ async def test_a_person_denies_the_call_and_the_model_reads_why(runner_of):
     assert state.answer == "as you wish"
     assert runner.adapters.model.requests[1].messages[-1].tool_results[0].error == "denied"
     assert runner.adapters.tools.ran == []
+
+
+async def test_an_approval_holds_for_the_question_that_was_seen_and_for_no_later_one_of_the_same_id(
+    runner_of,
+):
+    script = [call("rm", {"path": path}, tool_call_id="call_0") for path in ("a", "b")] + [answer("gone")]
+    tools = ScriptedTools({"rm": lambda path: f"removed {path}"})
+    runner = runner_of(script, tools, policy=ask_for("rm"))
+    first = await runner.run("go")
+    await runner.send(first.run_id, granted("call_0"))
+    second = await runner.drive(first.run_id)
+    assert second.phase is Phase.AWAITING
+    for seen in (None, first.seq):
+        with pytest.raises(QuestionUnseenError, match=f"asked by event {second.seq}, behind what was seen"):
+            await runner.send(first.run_id, granted("call_0"), seen=seen)
+    assert [one.arguments for one, _ in tools.ran] == [{"path": "a"}]
+    await runner.send(first.run_id, granted("call_0"), seen=second.seq)
+    assert (await runner.drive(first.run_id)).answer == "gone"
+    assert [one.arguments for one, _ in tools.ran] == [{"path": "a"}, {"path": "b"}]
+
+
+async def test_a_question_that_was_seen_may_be_answered_after_others_beside_it(runner_of):
+    script = [
+        calls(
+            ToolCall(tool_call_id="a", name="rm", arguments={"path": "a"}),
+            ToolCall(tool_call_id="b", name="rm", arguments={"path": "b"}),
+        ),
+        answer("gone"),
+    ]
+    runner = runner_of(script, {"rm": lambda path: path}, policy=ask_for("rm"))
+    state = await runner.run("go")
+    for key in state.calls:
+        await runner.send(state.run_id, granted(key), seen=state.seq)
+    assert (await runner.drive(state.run_id)).answer == "gone"
 
 
 async def test_policy_denies_a_call_without_asking_anybody(runner_of):
@@ -363,15 +397,3 @@ async def test_a_drive_that_another_one_has_replaced_can_still_be_cancelled(runn
             await short()
             await runner.cancel(run_id, by="ann")
     assert states[0].phase is Phase.CANCELLED
-
-
-async def test_a_call_that_takes_the_id_of_one_that_a_person_saw_is_not_decided_by_that(runner_of):
-    seen, other = (ToolCall(tool_call_id="x", name="rm", arguments={"path": path}) for path in ("a", "/"))
-    tools = ScriptedTools({"rm": str})
-    runner = runner_of([calls(seen), calls(other), answer("as you like")], tools, policy=ask_for("rm"))
-    state = await runner.run("go")
-    await runner.send(state.run_id, ev.ApprovalDenied(at=1.0, tool_call_id="x", by="ann"))
-    state = await runner.drive(state.run_id)
-    assert state.phase is Phase.DONE
-    assert "has the id of an earlier one" in state.messages[-2].tool_results[0].content
-    assert tools.ran == []

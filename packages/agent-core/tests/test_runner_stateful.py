@@ -1,5 +1,7 @@
 """A runner under any order of what its callers may do: start, drive, break off, restart, decide, cancel, fork."""
 
+from functools import partial
+
 import anyio
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -128,7 +130,8 @@ class CallersOfARunner(RuleBasedStateMachine):
         if waiting:
             run_id, key = data.draw(st.sampled_from(waiting))
             before = self.state(run_id)
-            after = self.now_in(self.runner.send, run_id, self.command(kind, key))
+            look_and_decide = partial(self.runner.send, seen=before.seq)
+            after = self.now_in(look_and_decide, run_id, self.command(kind, key))
             assert after.seq == before.seq + 1
             assert after == self.state(run_id)
 

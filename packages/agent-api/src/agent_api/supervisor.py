@@ -172,15 +172,17 @@ class Supervisor:
         interruption = None if state.is_over else self._interrupted.get(run_id)
         return run_view(state, driven=driven, trouble=interruption.reason if interruption else "")
 
-    async def command(self, run_id: str, command: ev.Event, *, attempt: Attempt = ONLY) -> RunView:
+    async def command(
+        self, run_id: str, command: ev.Event, *, seen: int | None = None, attempt: Attempt = ONLY
+    ) -> RunView:
         """Append a person's command and go on with the run. What the attempt before appended is not refused: it is done.
 
         Raises:
             RunNotFoundError: the journal knows no such run.
-            IllegalEventError, StaleCompletionError: the run does not wait for this.
+            IllegalEventError, StaleCompletionError, QuestionUnseenError: the run does not wait for this; see `Runner.send`.
         """
         try:
-            self.take_up(await self.agent.runner.send(run_id, command))
+            self.take_up(await self.agent.runner.send(run_id, command, seen=seen))
         except ProtocolError:
             if not (attempt.is_again and await self._has(run_id, command)):
                 raise

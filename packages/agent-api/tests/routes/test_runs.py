@@ -115,6 +115,23 @@ async def test_a_person_decides_and_the_journal_says_which_key_it_was(serving):
         assert f"key {key_id} (admin)" in shown
 
 
+async def test_a_decision_that_is_sent_twice_does_not_decide_on_the_next_question_of_the_same_id(serving):
+    asks = [call("ask_person", {"question": one}, tool_call_id="q") for one in ("Red?", "Delete it all?")]
+    async with serving([*asks, answer("Done.")], ask_person=True) as (client, _):
+        run = await started(client)
+        path = f"/api/v1/runs/{run['run_id']}/decisions"
+        said = {"tool_call_id": "q", "decision": "reply", "text": "yes"}
+        assert (await client.post(path, json=said)).status_code == 200
+        second = await rested(client, run["run_id"])
+        assert second["pending"][0]["question"] == "Delete it all?"
+        for stale in (said, said | {"seq": run["seq"]}):
+            refused = await client.post(path, json=stale)
+            assert (refused.status_code, refused.json()["type"]) == (409, "urn:agentd:not-now")
+            assert "look at the run again" in refused.json()["detail"]
+        assert (await client.post(path, json=said | {"seq": second["seq"]})).status_code == 200
+        assert (await rested(client, run["run_id"]))["answer"] == "Done."
+
+
 @pytest.mark.parametrize(("verdict", "status"), [(Verdict.DENY, "done"), (Verdict.ASK, "waiting")])
 async def test_the_policy_of_the_settings_decides(serving, verdict, status):
     script = [call("calculator", {"expression": "6*7"}), answer("as you like")]

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ModelRefusedError,
         ModelUnavailableError,
         ProtocolError,
+        QuestionUnseenError,
         RunNotFoundError,
         StaleCompletionError,
     )
@@ -134,6 +135,7 @@ else:
             "ModelRefusedError",
             "ModelUnavailableError",
             "ProtocolError",
+            "QuestionUnseenError",
             "RunNotFoundError",
             "StaleCompletionError",
         ),
@@ -264,6 +266,7 @@ __all__ = [
     "Phase",
     "Policy",
     "ProtocolError",
+    "QuestionUnseenError",
     "Reasoning",
     "ReasoningDelta",
     "Reflexion",

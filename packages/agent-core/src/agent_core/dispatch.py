@@ -102,13 +102,6 @@ def _refusal(drive: "Drive", effect: eff.ExecuteTool, spec: ToolSpec, call: Tool
         case Verdict.ALLOW:
             return None
         case Verdict.ASK:
-            if _is_named_as_before(state, call):
-                content = (
-                    f"This call of {call.name} has the id of an earlier one, and a person who is asked could take it for that. "
-                    "Call it again, with an id of its own."
-                )
-                result = ToolResult(tool_call_id=call.tool_call_id, content=content, error="denied")
-                return ev.tool_back(result, at=drive.now())
             return ev.ApprovalRequested(
                 at=drive.now(), tool_call_id=call.tool_call_id, reason=decision.reason
             )
@@ -116,14 +109,6 @@ def _refusal(drive: "Drive", effect: eff.ExecuteTool, spec: ToolSpec, call: Tool
             content = f"Policy denied this call: {decision.reason}"
             result = ToolResult(tool_call_id=call.tool_call_id, content=content, error="denied")
             return ev.tool_back(result, at=drive.now())
-
-
-def _is_named_as_before(state: RunState, call: ToolCall) -> bool:
-    """Whether this run made a call of that id before: what a person decides, they decide by the id of what they saw."""
-    messages = list(state.messages)
-    start = max((place for place, message in enumerate(messages) if message == state.input), default=0)
-    made = [one.tool_call_id for message in messages[start:] for one in message.tool_calls]
-    return made.count(call.tool_call_id) > 1
 
 
 def _question(spec: ToolSpec, call: ToolCall) -> str:

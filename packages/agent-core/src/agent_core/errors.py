@@ -3,6 +3,7 @@
 AgentError
 ├── ProtocolError               somebody broke the rules of the machine
 │   ├── IllegalEventError       an event that the phase does not allow
+│   ├── QuestionUnseenError     a person decided on a question that came up after they had looked
 │   └── StaleCompletionError    a result that nobody waits for: dropped by the runner
 ├── JournalError                the journal could not do what was asked
 │   ├── JournalConflictError    another writer was first: stop and read again
@@ -40,6 +41,18 @@ class IllegalEventError(ProtocolError):
         )
         self.phase = phase
         self.event_type = event_type
+
+
+class QuestionUnseenError(ProtocolError):
+    """A decision for a call whose question came up after the person had looked at the run."""
+
+    def __init__(self, tool_call_id: str, asked_at: int) -> None:
+        super().__init__(
+            f"what call {tool_call_id!r} waits for was asked by event {asked_at}, behind what was seen: look at the "
+            "run again, and decide on what it asks now"
+        )
+        self.tool_call_id = tool_call_id
+        self.asked_at = asked_at
 
 
 class StaleCompletionError(ProtocolError):

@@ -7,7 +7,7 @@ from itertools import count
 import anyio
 from msgspec.structs import replace
 
-from agent_core import dispatch, forking, loading
+from agent_core import deciding, dispatch, forking, loading
 from agent_core import events as ev
 from agent_core.adapters import Adapters
 from agent_core.agents import Forgetful, SubAgent, by_name
@@ -256,14 +256,16 @@ class Runner:
         if failures:
             raise failures[0]
 
-    async def send(self, run_id: str, command: ev.Event) -> RunState:
+    async def send(self, run_id: str, command: ev.Event, *, seen: int | None = None) -> RunState:
         """Append a person's command (approval, denial, input, cancellation); drive the run afterwards.
 
-        A cancellation also ends a drive of this run in this process.
+        A cancellation also ends a drive of this run in this process. `seen`: the `seq` of the state that the person saw;
+        None: that in which a call of this id was asked about first.
 
         Raises:
             RunNotFoundError: the journal knows no such run.
             IllegalEventError, StaleCompletionError: the run does not wait for this.
+            QuestionUnseenError: it waits for something that was asked after `seen`.
         """
         if not isinstance(command, ev.COMMANDS):
             raise IllegalEventError("a person's command", ev.event_type(command))
@@ -271,9 +273,9 @@ class Runner:
             state = await self.load(run_id)
             drive = self._drive(state, adapters=self._adapters_of(state))
             after = evolve(state, command)
-            if isinstance(
-                command, ev.RunCancelled
-            ):  # its delegated runs first: a crash in between loses nothing
+            await deciding.check_seen(self.adapters.journal, run_id, command, seen)
+            if isinstance(command, ev.RunCancelled):
+                # Its delegated runs first: a crash in between loses nothing.
                 for started in dispatch.revocations(drive):
                     await self.revoke(started, by=command.by, reason=command.reason)
             try:

@@ -246,7 +246,7 @@ class Tasks:
             by=self._by,
             text=text,
         )
-        await self._supervisor.command(task_id, given, attempt=self._principal.attempt)
+        await self._supervisor.command(task_id, given, seen=state.seq, attempt=self._principal.attempt)
         return await self.get(task_id)
 
     async def load(self, task_id: str) -> RunState:

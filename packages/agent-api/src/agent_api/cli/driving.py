@@ -71,8 +71,9 @@ def resume_run(settings: Settings, run_id: str, *, as_json: bool, decide: Decide
         chosen = run_id or await _newest(agent)
         state = await agent.runner.load(chosen)
         view.run_id = chosen
+        seen = state.seq
         for command in decide(state, agent.runner.now()):
-            state = await agent.runner.send(view.run_id, command)
+            state = await agent.runner.send(view.run_id, command, seen=seen)
         if state.is_over:
             await _show_end(agent, view)
             return state

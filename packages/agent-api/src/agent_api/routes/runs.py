@@ -125,7 +125,7 @@ class RunsController(Controller):
     ) -> RunView:
         """Allow or deny a call that waits for a person, or answer its question; the run goes on."""
         command = _command(data, supervisor.agent.runner.now(), _who(principal))
-        return await supervisor.command(run_id, command, attempt=principal.attempt)
+        return await supervisor.command(run_id, command, seen=data.seq, attempt=principal.attempt)
 
 
 def _paid_by(principal: Principal, daemon: Daemon) -> Callable[[str], None]:

@@ -45,6 +45,8 @@ class Decide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """With `allow`: other arguments than were shown."""
     text: str = ""
     """With `deny` the reason, with `reply` the answer to the question; the model reads it."""
+    seq: int | None = None
+    """The run's `seq` as it was seen: what it asked later is not decided on. None: as it asked about this call first."""
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):

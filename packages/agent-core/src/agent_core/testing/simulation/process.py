@@ -163,7 +163,8 @@ class Process:
 
     async def _sent(self, run_id: str, command: ev.Event) -> str:
         try:
-            await self.runner.send(run_id, command)
+            seen = (await self.runner.load(run_id)).seq  # who decides looks first
+            await self.runner.send(run_id, command, seen=seen)
         except ProtocolError as error:
             return type(error).__name__
         if isinstance(command, ev.RunCancelled):
