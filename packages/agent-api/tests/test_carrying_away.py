@@ -10,6 +10,8 @@ from agent_core.messages import Message, Text
 from agent_core.testing import answer, call
 from agent_skills.web.guarded import WebLimits
 
+pytest.importorskip("trafilatura", reason="pages are read with the extra agent-skills[fetch]")
+
 SECRET = "kJ7horsebattery42"
 
 
