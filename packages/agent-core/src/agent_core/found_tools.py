@@ -29,9 +29,12 @@ def with_found(
         messages: The conversation so far.
         spec_of: The specification of a tool by its name, if there is one.
     """
-    finders = {one.spec.name for one in offers if one.spec.finds_tools}
-    if not finders:
+    for one in offers:
+        if one.spec.finds_tools:
+            break
+    else:  # as mostly: every turn comes here, and a set made for it would cost more than asking
         return offers
+    finders = {one.spec.name for one in offers if one.spec.finds_tools}
     known = {one.spec.name for one in offers}
     names = [name for name in dict.fromkeys(_found(messages, finders)) if name not in known]
     specs = (spec_of(name) for name in names[:MOST_FOUND])

@@ -159,3 +159,17 @@ def test_one_whose_loop_was_closed_leaves_nothing_behind():
     gc.collect()
     assert not threads()
     assert descriptors() <= before
+
+
+async def test_a_spare_thread_takes_the_next_call_while_the_last_one_is_cleaned_up():
+    pool = ThreadPool(NAME, 2, spare=1)
+    is_over = threading.Event()
+    try:
+        async with asyncio.timeout(60):
+            assert await pool.run(lambda: 1, is_over.wait) == 1
+            assert await pool.run(lambda: 2) == 2
+        assert not is_over.is_set()
+    finally:
+        is_over.set()
+        for thread in pool.close():
+            await asyncio.to_thread(thread.join)

@@ -31,7 +31,7 @@ class SnippetThreads:
         """`pool` has been entered, and has room for `size` sessions; it is left by `aclose`."""
         self._pool = pool
         self._limits = limits
-        self._threads = ThreadPool("monty", size)
+        self._threads = ThreadPool("monty", size, spare=1)
         self._ready: deque[MontySession] = deque()
         """Sessions in which nothing ran yet: with those that are in use, no more than there are threads."""
         self._under_way: set[_Job] = set()

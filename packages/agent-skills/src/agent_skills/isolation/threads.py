@@ -34,10 +34,18 @@ class _Failed(NamedTuple):
 class ThreadPool:
     """Up to `size` threads. Make it in the event loop that it is for."""
 
-    def __init__(self, name: str, size: int) -> None:
-        """`name`: of its threads, as debuggers show it. A thread is started once a call would have to wait without it."""
+    def __init__(self, name: str, size: int, *, spare: int = 0) -> None:
+        """A thread is started once a call would have to wait without it.
+
+        Args:
+            name: Of its threads, as debuggers show it.
+            size: So many threads at the most.
+            spare: So many more than there are calls, where `size` allows it: the next call then does not wait for what is
+                done `afterwards` of the last one.
+        """
         self._name = name
         self._size = size
+        self._spare = spare
         self._calls: SimpleQueue[_Call[object] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._bell = _Bell(self._loop)
@@ -60,7 +68,7 @@ class ThreadPool:
         """
         if not self._end.alive:
             raise RuntimeError("the threads have ended")
-        if self._bell.awaited >= len(self._threads) < self._size:
+        if self._bell.awaited + self._spare >= len(self._threads) < self._size:
             # A daemon: what was left behind does not keep the program from ending.
             thread = threading.Thread(
                 target=_serve, args=(self._calls, self._bell), name=self._name, daemon=True
