@@ -148,11 +148,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
             return ALLOWED
         opened = list(_opened(read, spec, call))
         is_known = read.leads_to(value)
-        if is_known and not any(_is_same(value, one) for one in opened):
+        if is_known and _bare(value) not in map(_bare, opened):
             return ALLOWED
         if not (is_known or read.stands(value)) or read.is_delegated:
             return self._unnamed(read, place, value)
-        followed = [one for number, one in enumerate(opened) if _tells(read, one, opened[:number])]
+        followed = list(_telling(read, opened))
         if len(followed) >= self.followed_links:
             reason = f"this run has opened {self.followed_links} addresses out of somebody's text after it read private content"
             return Decision(verdict=self.destination, reason=reason)
@@ -181,13 +181,18 @@ def _opened(read: Provenance, spec: ToolSpec, call: ToolCall) -> Iterator[str]:
             yield from (value for _, value in leaves(made.arguments) if is_web_address(value))
 
 
-def _tells(read: Provenance, value: str, before: Iterable[str]) -> bool:
-    """Whether opening it told something: it was not the person's or a tool's own, or was opened once more."""
-    return not read.leads_to(value) or any(_is_same(value, one) for one in before)
+def _telling(read: Provenance, opened: Iterable[str]) -> Iterator[str]:
+    """Those whose opening told something: they were not the person's or a tool's own, or were opened once more."""
+    before: set[str] = set()
+    for one in opened:
+        if _bare(one) in before or not read.leads_to(one):
+            yield one
+        before.add(_bare(one))
 
 
-def _is_same(value: str, other: str) -> bool:
-    return without_scheme(plain(value)) == without_scheme(plain(other))
+def _bare(address: str) -> str:
+    """What two writings of one address have in common."""
+    return without_scheme(plain(address))
 
 
 def _asks_a_source_alone(spec: ToolSpec) -> bool:
